@@ -1,0 +1,1 @@
+"""Forecasting how something moves in 3-D, on the ``m`` platform."""

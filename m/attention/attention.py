@@ -1,0 +1,73 @@
+"""Causal self-attention: one forward, with or without a cache."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from m.attention.cache import LayerCache
+from m.attention.config import AttentionConfig
+from m.attention.rope import Rotation, rotate
+
+
+def causal_mask(positions: Tensor, slots: int) -> Tensor:
+    """Which cache slots each query may see: those at its own position or before.
+
+    Args:
+        positions: of the queries, ``[B, T]``.
+        slots: number of slots S.
+
+    Returns:
+        ``[B, 1, T, S]`` bool, True where visible.
+    """
+    slot = torch.arange(slots, device=positions.device)
+    return (slot <= positions[..., None]).unsqueeze(1)
+
+
+class CausalSelfAttention(nn.Module):
+    """Multi-head attention with rotary positions and, optionally, grouped queries."""
+
+    def __init__(self, dim: int, config: AttentionConfig) -> None:
+        super().__init__()
+        self.n_heads, self.kv_heads = config.n_heads, config.kv_heads
+        self.head_dim = dim // config.n_heads
+        self.qkv = nn.Linear(dim, (config.n_heads + 2 * config.kv_heads) * self.head_dim, bias=False)
+        self.out = nn.Linear(config.n_heads * self.head_dim, dim, bias=False)
+
+    def forward(
+        self,
+        x: Tensor,
+        rope: Rotation,
+        *,
+        positions: Tensor | None = None,
+        mask: Tensor | None = None,
+        cache: LayerCache | None = None,
+    ) -> Tensor:
+        """Attend from each token to those before it.
+
+        Args:
+            x: ``[B, T, D]``.
+            rope: angles of the T positions.
+            positions: ``[B, T]`` int64, needed with a cache.
+            mask: ``[B, 1, T, S]`` from `causal_mask`, needed with a cache; without one the tokens
+                are a whole sequence from its start.
+            cache: keys and values of earlier tokens, written in place.
+
+        Returns:
+            ``[B, T, D]``.
+        """
+        batch, length, _ = x.shape
+        heads = self.qkv(x).view(batch, length, -1, self.head_dim).transpose(1, 2)  # [B, H + 2 H_kv, T, hd]
+        q, k, v = heads.split((self.n_heads, self.kv_heads, self.kv_heads), dim=1)
+        q, k = rotate(q, rope), rotate(k, rope)
+        if cache is not None:
+            if positions is None or mask is None:
+                raise ValueError("attention with a cache needs the tokens' positions and a mask")
+            k, v = cache.update(positions, k, v)
+            k, v = k.to(q.dtype), v.to(q.dtype)
+        attended = F.scaled_dot_product_attention(
+            q, k, v, attn_mask=mask, is_causal=mask is None, enable_gqa=self.kv_heads != self.n_heads
+        )
+        output: Tensor = self.out(attended.transpose(1, 2).reshape(batch, length, -1))
+        return output

@@ -1,0 +1,80 @@
+"""The key-value cache: data that the one attention forward may be given."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass
+class LayerCache:
+    """Keys and values of one layer, written in place.
+
+    A row's token at position p lives in slot p. Slots a row has not reached hold zeros or the
+    leftovers of padding; causal masking by position never looks at them, which is what lets rows of
+    different lengths share a batch.
+
+    Attributes:
+        keys: ``[B, H_kv, S, head_dim]``, already rotated.
+        values: ``[B, H_kv, S, head_dim]``.
+    """
+
+    keys: Tensor
+    values: Tensor
+
+    def update(self, positions: Tensor, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+        """Write T new tokens at ``positions [B, T]`` and return all slots."""
+        index = positions[:, None, :, None].expand_as(keys)
+        self.keys.scatter_(2, index, keys.to(self.keys.dtype))
+        self.values.scatter_(2, index, values.to(self.values.dtype))
+        return self.keys, self.values
+
+
+@dataclass
+class KVCache:
+    """Everything a rolled-out batch remembers.
+
+    Attributes:
+        layers: one per attention layer.
+        points: the anchored inputs seen so far, ``[B, S, D]``: the embedding looks a few points back.
+    """
+
+    layers: list[LayerCache]
+    points: Tensor
+
+    @classmethod
+    def allocate(
+        cls,
+        *,
+        batch: int,
+        capacity: int,
+        n_layers: int,
+        kv_heads: int,
+        head_dim: int,
+        input_dim: int,
+        dtype: torch.dtype,
+        device: torch.device,
+    ) -> KVCache:
+        """Zeroed cache for ``capacity`` positions."""
+        shape = (batch, kv_heads, capacity, head_dim)
+
+        def zeros(size: tuple[int, ...]) -> Tensor:
+            return torch.zeros(size, dtype=dtype, device=device)
+
+        layers = [LayerCache(zeros(shape), zeros(shape)) for _ in range(n_layers)]
+        return cls(layers, zeros((batch, capacity, input_dim)))
+
+    @property
+    def capacity(self) -> int:
+        """Number of positions there is room for."""
+        return self.points.shape[1]
+
+    def repeat(self, times: int) -> KVCache:
+        """Copy every row ``times`` times, neighbours together: one cache per sampled path."""
+        layers = [
+            LayerCache(layer.keys.repeat_interleave(times, 0), layer.values.repeat_interleave(times, 0))
+            for layer in self.layers
+        ]
+        return KVCache(layers, self.points.repeat_interleave(times, 0))

@@ -1,0 +1,37 @@
+"""What attention is made from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from m._checks import at_least, positive
+
+
+@dataclass(frozen=True, kw_only=True)
+class AttentionConfig:
+    """Causal self-attention with rotary positions.
+
+    Attributes:
+        n_heads: query heads.
+        n_kv_heads: key and value heads, a divisor of ``n_heads``; null for as many as query heads.
+            Fewer is grouped-query attention (arXiv 2305.13245): a smaller cache.
+        rope_base: base of the rotary frequencies (RoFormer, arXiv 2104.09864).
+    """
+
+    n_heads: int = 8
+    n_kv_heads: int | None = None
+    rope_base: float = 10000.0
+
+    def __post_init__(self) -> None:
+        at_least("attention.n_heads", self.n_heads, 1)
+        at_least("attention.n_kv_heads", self.kv_heads, 1)
+        positive("attention.rope_base", self.rope_base)
+        if self.n_heads % self.kv_heads:
+            raise ValueError(
+                f"attention.n_heads {self.n_heads} must be a multiple of attention.n_kv_heads {self.kv_heads}"
+            )
+
+    @property
+    def kv_heads(self) -> int:
+        """Number of key and value heads."""
+        return self.n_heads if self.n_kv_heads is None else self.n_kv_heads

@@ -1,0 +1,82 @@
+"""Stacked expert networks and the single feed-forward they generalise."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from m.experts.activation import apply_activation, is_gated
+from m.experts.config import Activation, ExpertsConfig
+from m.experts.dispatch import combine, dispatch
+from m.experts.matmul import grouped_matmul
+
+
+def autocast_type(tensor: Tensor) -> torch.dtype:
+    """Type that matrix products of this tensor should run in.
+
+    CPU autocast does not know grouped_mm, so the cast is made by hand.
+    """
+    device = tensor.device.type
+    if torch.is_autocast_enabled(device) and tensor.dtype == torch.float32:
+        return torch.get_autocast_dtype(device)
+    return tensor.dtype
+
+
+class Experts(nn.Module):
+    """E feed-forward networks with stacked weights.
+
+    Parameters: ``w_in [E, D, F or 2F]`` (gate half first for gated activations), ``w_out [E, F, D]``.
+    Without biases, as is usual for mixture-of-experts transformers.
+    """
+
+    def __init__(self, dim: int, n_experts: int, config: ExpertsConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.n_experts = n_experts
+        width = config.hidden_dim * (2 if is_gated(config.activation) else 1)
+        self.w_in = nn.Parameter(torch.empty(n_experts, dim, width))
+        self.w_out = nn.Parameter(torch.empty(n_experts, config.hidden_dim, dim))
+
+    def forward(self, tokens: Tensor, experts: Tensor, weights: Tensor) -> Tensor:
+        """Send each token through its experts and sum by gate weight.
+
+        Args:
+            tokens: ``[N, D]``.
+            experts: ``[N, K]`` int64.
+            weights: ``[N, K]``.
+
+        Returns:
+            ``[N, D]`` in the tokens' type.
+        """
+        if self.config.kernel == "batched":
+            return self._batched(tokens, experts, weights).to(tokens.dtype)
+        dtype = autocast_type(tokens)
+        plan = dispatch(experts, self.n_experts)
+        sorted_tokens = tokens.to(dtype)[plan.source]  # [N*K, D]
+        hidden = grouped_matmul(sorted_tokens, self.w_in.to(dtype), plan.counts, self.config.kernel)
+        hidden = apply_activation(hidden, self.config.activation)  # [N*K, F]
+        outputs = grouped_matmul(hidden, self.w_out.to(dtype), plan.counts, self.config.kernel)
+        return combine(outputs, weights, plan).to(tokens.dtype)
+
+    def _batched(self, tokens: Tensor, experts: Tensor, weights: Tensor) -> Tensor:
+        """All experts on all tokens, summed with a gate that is zero for those not chosen."""
+        gate = torch.zeros(tokens.shape[0], self.n_experts, dtype=weights.dtype, device=tokens.device)
+        gate = gate.scatter(1, experts, weights)  # [N, E]
+        hidden = torch.einsum("nd,edf->enf", tokens, self.w_in)
+        outputs = torch.einsum("enf,efd->end", apply_activation(hidden, self.config.activation), self.w_out)
+        return torch.einsum("ne,end->nd", gate, outputs.to(gate.dtype))
+
+
+class FeedForward(nn.Module):
+    """One feed-forward network: the shared expert, and the whole layer of a dense model."""
+
+    def __init__(self, dim: int, hidden_dim: int, activation: Activation) -> None:
+        super().__init__()
+        self.activation = activation
+        self.w_in = nn.Linear(dim, hidden_dim * (2 if is_gated(activation) else 1), bias=False)
+        self.w_out = nn.Linear(hidden_dim, dim, bias=False)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """``[..., D] -> [..., D]``."""
+        output: Tensor = self.w_out(apply_activation(self.w_in(tokens), self.activation))
+        return output

@@ -1,0 +1,32 @@
+"""What the prediction head is made from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from m._checks import at_least, positive
+
+DistributionKind = Literal["gaussian", "laplace", "student_t"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeadConfig:
+    """The predictive distribution of the next points.
+
+    Attributes:
+        prediction_steps: points P that every position predicts at once.
+        distribution: family of the per-step marginals.
+        residual: predict offsets from the current point instead of places in the anchored frame.
+            Needs targets that are input channels (``target_dim <= input_dim``).
+        min_scale: smallest scale parameter, in anchored units, so that the likelihood stays bounded.
+    """
+
+    prediction_steps: int = 16
+    distribution: DistributionKind = "laplace"
+    residual: bool = True
+    min_scale: float = 1e-4
+
+    def __post_init__(self) -> None:
+        at_least("head.prediction_steps", self.prediction_steps, 1)
+        positive("head.min_scale", self.min_scale)

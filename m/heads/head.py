@@ -1,0 +1,83 @@
+"""From hidden states to the distribution of the next P points."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from m.heads.config import HeadConfig
+from m.heads.distribution import StepDistribution
+
+_CORRELATION_MOMENTUM = 0.99
+_INITIAL_SCALE = 0.3  # anchored units; about the error of an untrained forecaster
+_INITIAL_NU_ABOVE_TWO = 4.0
+
+
+def _inverse_softplus(value: float) -> float:
+    return value + math.log(-math.expm1(-value))
+
+
+class DistributionHead(nn.Module):
+    """Linear map to location and scale of P steps of K channels.
+
+    The correlation of neighbouring steps is not predicted but measured: a running average over the
+    training residuals, held in the buffer ``step_correlation``.
+    """
+
+    step_correlation: Tensor
+
+    def __init__(self, dim: int, target_dim: int, config: HeadConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.target_dim = target_dim
+        self.projection = nn.Linear(dim, config.prediction_steps * target_dim * 2)
+        self.register_buffer("step_correlation", torch.zeros(()))
+        if config.distribution == "student_t":
+            self.raw_nu = nn.Parameter(torch.tensor(_inverse_softplus(_INITIAL_NU_ABOVE_TWO)))
+
+    def reset_parameters(self, std: float) -> None:
+        """Small weights; biases that start every scale at a sensible width."""
+        nn.init.normal_(self.projection.weight, std=std)
+        bias = torch.zeros(self.config.prediction_steps, self.target_dim, 2)
+        bias[..., 1] = _inverse_softplus(_INITIAL_SCALE)
+        with torch.no_grad():
+            self.projection.bias.copy_(bias.flatten())
+
+    def forward(self, hidden: Tensor, reference: Tensor | None) -> StepDistribution:
+        """Predict.
+
+        Args:
+            hidden: ``[..., D]``.
+            reference: current point in anchored units ``[..., K]``, to which offsets are added.
+        """
+        # In float32 at least: a bf16 location would round positions to 1 part in 256.
+        dtype = torch.promote_types(hidden.dtype, torch.float32)
+        with torch.autocast(hidden.device.type, enabled=False):
+            raw = self.projection(hidden.to(self.projection.weight.dtype)).to(dtype)
+        raw = raw.unflatten(-1, (self.config.prediction_steps, self.target_dim, 2))
+        location = raw[..., 0]
+        if reference is not None:
+            location = location + reference.unsqueeze(-2).to(dtype)
+        scale = F.softplus(raw[..., 1]) + self.config.min_scale
+        nu = None
+        if self.config.distribution == "student_t":
+            # Above 2, so that the variance exists.
+            nu = 2.0 + F.softplus(self.raw_nu)
+        return StepDistribution(self.config.distribution, location, scale, self.step_correlation, nu)
+
+    @torch.no_grad()
+    def observe_residuals(self, residual: Tensor) -> None:
+        """Update the correlation of neighbouring steps from residuals ``[N, P, K]``.
+
+        For a Gaussian (or any elliptical) copula ``rho = sin(pi/2 * E[sign(r_h) sign(r_h+1)])``
+        (Greiner's relation for Kendall's tau about the known centre), which no outlier can spoil.
+        """
+        if residual.shape[-2] < 2 or residual.shape[0] == 0:
+            return
+        signs = residual.sign()
+        agreement = (signs[..., 1:, :] * signs[..., :-1, :]).mean()
+        rho = torch.sin(agreement * math.pi / 2).clamp(-0.999, 0.999).to(self.step_correlation)
+        self.step_correlation.lerp_(rho, 1 - _CORRELATION_MOMENTUM)

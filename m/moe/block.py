@@ -1,0 +1,40 @@
+"""The transformer block."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from m.attention.attention import CausalSelfAttention
+from m.attention.cache import LayerCache
+from m.attention.rope import Rotation
+from m.moe.config import ModelConfig
+from m.moe.layer import build_feed_forward
+from m.routing.record import LayerRouting
+
+
+class TransformerBlock(nn.Module):
+    """Pre-norm block: ``x + attention(norm(x))``, then ``x + feed_forward(norm(x))``."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.attention_norm = nn.RMSNorm(config.dim, eps=config.norm_eps)
+        self.attention = CausalSelfAttention(config.dim, config.attention)
+        self.feed_forward_norm = nn.RMSNorm(config.dim, eps=config.norm_eps)
+        self.feed_forward = build_feed_forward(config)
+        self.dropout = nn.Dropout(config.dropout)
+
+    def forward(
+        self,
+        x: Tensor,
+        rope: Rotation,
+        valid: Tensor,
+        *,
+        positions: Tensor | None = None,
+        mask: Tensor | None = None,
+        cache: LayerCache | None = None,
+    ) -> tuple[Tensor, LayerRouting | None]:
+        """``[B, T, D] -> [B, T, D]`` and the routing; arguments as in `CausalSelfAttention`."""
+        attended = self.attention(self.attention_norm(x), rope, positions=positions, mask=mask, cache=cache)
+        x = x + self.dropout(attended)
+        mixed, routing = self.feed_forward(self.feed_forward_norm(x), valid)
+        return x + self.dropout(mixed), routing

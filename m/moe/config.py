@@ -1,0 +1,104 @@
+"""The whole model's configuration."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from m._checks import at_least, between, positive
+from m.attention.config import AttentionConfig
+from m.experts.config import ExpertsConfig
+from m.heads.config import HeadConfig
+from m.routing.config import RouterConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnchorConfig:
+    """How sequences are normalised: once, from their first points, for good.
+
+    Attributes:
+        location: ``mean`` of the anchoring points, or the ``last`` of them.
+        scale: one standard deviation for all channels (``pooled``: keeps angles and shapes, right for
+            coordinates) or one for each (``per_channel``: for channels of different kinds).
+        min_points: in training a sequence's anchor comes from a prefix of random length, at least
+            this long, as a serving session anchors on the context it was opened with.
+        whole_context_share: share of training sequences anchored on their whole context instead,
+            as a single forecast does.
+    """
+
+    location: Literal["mean", "last"] = "last"
+    scale: Literal["pooled", "per_channel"] = "pooled"
+    min_points: int = 8
+    whole_context_share: float = 0.5
+
+    def __post_init__(self) -> None:
+        at_least("anchor.min_points", self.min_points, 1)
+        between("anchor.whole_context_share", self.whole_context_share, 0.0, 1.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """A mixture-of-experts transformer for continuous sequences.
+
+    Attributes:
+        input_dim: channels D of an input point.
+        target_dim: channels K of a predicted point. With ``K <= D`` targets are the first K input
+            channels; with ``K > D`` they are other quantities, predicted in their own units.
+        dim: model width, a multiple of 8 (so that grouped matrix products apply) and of the heads.
+        n_layers: transformer blocks.
+        window: points the embedding of a point looks back over (itself included).
+        dropout: on both residual branches, in training.
+        norm_eps: epsilon of RMSNorm.
+        attention: see `AttentionConfig`.
+        router: see `RouterConfig`.
+        experts: see `ExpertsConfig`.
+        head: see `HeadConfig`.
+        anchor: see `AnchorConfig`.
+    """
+
+    input_dim: int = 3
+    target_dim: int = 3
+    dim: int = 256
+    n_layers: int = 4
+    window: int = 16
+    dropout: float = 0.0
+    norm_eps: float = 1e-6
+    attention: AttentionConfig = field(default_factory=AttentionConfig)
+    router: RouterConfig = field(default_factory=RouterConfig)
+    experts: ExpertsConfig = field(default_factory=ExpertsConfig)
+    head: HeadConfig = field(default_factory=HeadConfig)
+    anchor: AnchorConfig = field(default_factory=AnchorConfig)
+
+    def __post_init__(self) -> None:
+        for name in ("input_dim", "target_dim", "dim", "n_layers", "window"):
+            at_least(f"model.{name}", getattr(self, name), 1)
+        between("model.dropout", self.dropout, 0.0, 0.99)
+        positive("model.norm_eps", self.norm_eps)
+        self._check_widths()
+        if self.head.residual and self.target_dim > self.input_dim:
+            raise ValueError(
+                f"model.head.residual needs targets that are input channels, but target_dim "
+                f"{self.target_dim} > input_dim {self.input_dim}; set model.head.residual to false"
+            )
+
+    def _check_widths(self) -> None:
+        if self.dim % 8 or self.experts.hidden_dim % 8 or self.experts.shared_hidden_dim % 8:
+            raise ValueError(
+                f"model.dim {self.dim}, experts.hidden_dim {self.experts.hidden_dim} and "
+                f"experts.shared_hidden_dim {self.experts.shared_hidden_dim} must be multiples of 8"
+            )
+        if self.dim % self.attention.n_heads or self.head_dim % 2:
+            raise ValueError(
+                f"model.dim {self.dim} must split into attention.n_heads {self.attention.n_heads} "
+                f"heads of even width"
+            )
+
+    @property
+    def head_dim(self) -> int:
+        """Width of one attention head."""
+        return self.dim // self.attention.n_heads
+
+    @property
+    def can_roll_on(self) -> bool:
+        """Whether predictions can be fed back as inputs, for horizons beyond the head's steps."""
+        return self.input_dim == self.target_dim

@@ -1,0 +1,63 @@
+"""Numbers that follow from a configuration alone: parameters, FLOPs, cache size."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from m.experts.activation import is_gated
+from m.moe.config import ModelConfig
+from m.routing.registry import router_class
+
+
+@dataclass(frozen=True)
+class ModelSize:
+    """Derived numbers of a model.
+
+    Attributes:
+        total_parameters: all learned parameters.
+        active_parameters: those that one token uses (K of E experts).
+        kv_values_per_token: numbers kept in the key-value cache for each point.
+        matmul_flops_per_token: floating-point operations (2 per multiply-add) of the matrix products
+            of one token's forward pass, attention scores left out.
+        attention_flops_per_pair: operations per query-key pair, over all layers.
+    """
+
+    total_parameters: int
+    active_parameters: int
+    kv_values_per_token: int
+    matmul_flops_per_token: int
+    attention_flops_per_pair: int
+
+    def forward_flops(self, length: int) -> int:
+        """Operations of a full forward pass over ``length`` points, masked pairs counted too."""
+        return self.matmul_flops_per_token * length + self.attention_flops_per_pair * length * length
+
+    def kv_bytes_per_token(self, bytes_per_value: int = 4) -> int:
+        """Cache bytes per point."""
+        return self.kv_values_per_token * bytes_per_value
+
+
+def model_size(config: ModelConfig) -> ModelSize:
+    """Derive the numbers of a configuration without building the model."""
+    router, experts = config.router, config.experts
+    matrices = 3 if is_gated(experts.activation) else 2
+    one_expert = matrices * config.dim * experts.hidden_dim
+    shared = matrices * config.dim * experts.shared_hidden_dim
+    routing = 0 if router.is_dense else router_class(router.kind).parameter_count(config.dim, router)
+    attention = config.dim * config.head_dim * (2 * config.attention.n_heads + 2 * config.attention.kv_heads)
+    norms = 2 * config.dim
+    embedding = config.window * config.input_dim * config.dim
+    head_outputs = config.head.prediction_steps * config.target_dim * 2
+    head = config.dim * head_outputs
+    around = embedding + config.dim + config.dim + head + head_outputs
+    around += 1 if config.head.distribution == "student_t" else 0
+    experts_held = router.top_k if router.is_dense else router.n_experts
+    layer = attention + norms + routing + shared
+    multiplied = attention + routing + shared + router.top_k * one_expert
+    return ModelSize(
+        total_parameters=around + config.n_layers * (layer + experts_held * one_expert),
+        active_parameters=around + config.n_layers * (layer + router.top_k * one_expert),
+        kv_values_per_token=config.n_layers * 2 * config.attention.kv_heads * config.head_dim,
+        matmul_flops_per_token=2 * (embedding + head + config.n_layers * multiplied),
+        attention_flops_per_pair=config.n_layers * 4 * config.attention.n_heads * config.head_dim,
+    )

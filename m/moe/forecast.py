@@ -1,0 +1,240 @@
+"""Continuing a path: the roll-out, and the `Forecast` that users get."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from m.heads.distribution import StepDistribution
+from m.moe.anchor import Anchor, compute_anchor
+from m.routing.record import RoutingRecord
+
+if TYPE_CHECKING:
+    from m.moe.model import MoESequenceRegressor
+
+Array = NDArray[np.float64]
+_QUANTILE_PATHS = 256  # sampled paths behind a quantile that has no closed form
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """A continued path, in the units it came in.
+
+    Arrays have no batch axis when the context had none.
+
+    Attributes:
+        points: the forecast at the asked temperature, ``[B, H, K]``.
+        samples: sampled paths ``[B, S, H, K]``, or None when none were asked for.
+        routing: experts that served the context, per layer ``[B, T, ...]``.
+    """
+
+    points: Array
+    samples: Array | None
+    routing: RoutingRecord
+    _first: StepDistribution
+    _draw: Callable[[int, int | None], Array]
+    _centre: Callable[[], Array]
+    _batched: bool
+
+    @property
+    def mean(self) -> Array:
+        """Centre of the predictive distribution (temperature 0), ``[B, H, K]``."""
+        return self._centre()
+
+    def sample(self, n: int, seed: int | None = None) -> Array:
+        """Draw n paths at temperature 1, ``[B, n, H, K]``."""
+        return self._draw(n, seed)
+
+    def quantile(self, q: float) -> Array:
+        """Quantile of each coordinate at level ``q`` in (0, 1), ``[B, H, K]``.
+
+        Exact within the head's P steps; beyond them from 256 sampled paths (seed 0).
+        """
+        steps = self._first.location.shape[-2]
+        horizon = self.points.shape[-2]
+        if horizon <= steps:
+            exact = self._first.quantile(q)[:, :horizon].cpu().numpy()
+            return exact if self._batched else exact[0]
+        paths = self.sample(_QUANTILE_PATHS, seed=0)
+        result: Array = np.quantile(paths, q, axis=-3)
+        return result
+
+
+def make_forecast(
+    model: MoESequenceRegressor,
+    context: Any,
+    horizon: int,
+    *,
+    temperature: float | None,
+    num_samples: int | None,
+    lengths: Iterable[int] | None,
+    seed: int | None,
+) -> Forecast:
+    """See `MoESequenceRegressor.forecast`."""
+    points, batched = _read_context(context, model.config.input_dim)
+    valid = _read_lengths(lengths, points)
+    _check_request(model, horizon, temperature, num_samples)
+    if temperature is None:
+        temperature = 1.0 if num_samples else 0.0
+    rollout = Rollout(model, points, valid, horizon)
+
+    def arrange(paths: Tensor) -> Array:
+        result: Array = paths.cpu().numpy().astype(np.float64, copy=False)
+        return result if batched else result[0]
+
+    centre = rollout.run(0.0, 1, None)[:, 0]
+    main, samples = centre, None
+    if num_samples:
+        samples = arrange(rollout.run(temperature, num_samples, seed))
+    if temperature > 0:
+        main = rollout.run(temperature, 1, seed)[:, 0]
+    return Forecast(
+        points=arrange(main),
+        samples=samples,
+        routing=rollout.routing,
+        _first=rollout.first,
+        _draw=lambda n, new_seed: arrange(rollout.run(1.0, _at_least_one(n), new_seed)),
+        _centre=lambda: arrange(centre),
+        _batched=batched,
+    )
+
+
+class Rollout:
+    """A context read once, from which any number of continuations are drawn.
+
+    Args:
+        model: the forecaster.
+        points: contexts ``[B, T, D]``, float64, right-padded.
+        lengths: valid points of each, ``[B]``.
+        horizon: points to predict.
+    """
+
+    def __init__(self, model: MoESequenceRegressor, points: Tensor, lengths: Tensor, horizon: int) -> None:
+        self.model, self.horizon = model, horizon
+        self.steps = model.config.head.prediction_steps
+        self.points, self.lengths = points.to(model.device), lengths.to(model.device)
+        self.anchor = compute_anchor(self.points, self.lengths, model.config.anchor)
+        rolled = max(0, -(-horizon // self.steps) - 1) * self.steps  # points that will be fed back
+        batch, length, _ = points.shape
+        self._cache = model.allocate_cache(batch, length + rolled) if rolled else None
+        with inference(model):
+            output = model(self.points, anchor=self.anchor, lengths=self.lengths, cache=self._cache)
+        self.routing: RoutingRecord = output.routing
+        last = (torch.arange(batch, device=model.device), self.lengths - 1)
+        self._next = output.distribution.at(last)  # [B, P, K], anchored
+        target = self.anchor.for_targets(model.config.target_dim)
+        self.first: StepDistribution = self._next.affine(target.scale, target.location)
+
+    def run(self, temperature: float, paths: int, seed: int | None) -> Tensor:
+        """Continue each context ``paths`` times, ``[B, paths, H, K]`` in the inputs' units."""
+        generator = torch.Generator().manual_seed(seed) if seed is not None else None
+        batch = self.points.shape[0]
+        anchor = _repeat(self.anchor, paths)
+        target = anchor.for_targets(self.model.config.target_dim)
+        index = torch.arange(batch, device=self.model.device).repeat_interleave(paths)
+        distribution = self._next.at((index,))
+        cache = self._cache.repeat(paths) if self._cache is not None else None
+        position = self.lengths[index]  # [B * paths] slot of the next point
+        blocks = []
+        with inference(self.model):
+            while True:
+                block = distribution.sample(temperature, generator) if temperature else distribution.location
+                blocks.append(target.restore(block.to(target.location.dtype)))
+                if len(blocks) * self.steps >= self.horizon:
+                    break
+                positions = position[:, None] + torch.arange(self.steps, device=position.device)
+                output = self.model(blocks[-1], anchor=anchor, positions=positions, cache=cache)
+                everything = torch.arange(len(index), device=position.device)
+                distribution = output.distribution.at(
+                    (everything, torch.full_like(everything, self.steps - 1))
+                )
+                position = position + self.steps
+        path = torch.cat(blocks, 1)[:, : self.horizon]  # [B * paths, H, K]
+        return path.view(batch, paths, self.horizon, -1)
+
+
+def _repeat(anchor: Anchor, paths: int) -> Anchor:
+    return anchor if paths == 1 else anchor.repeat(paths)
+
+
+@contextmanager
+def inference(model: MoESequenceRegressor) -> Iterator[None]:
+    """Evaluation mode without gradients; the model's mode is put back afterwards."""
+    training = model.training
+    model.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        model.train(training)
+
+
+def _read_context(context: Any, channels: int) -> tuple[Tensor, bool]:
+    """Contexts as float64 ``[B, T, D]``, and whether the caller's had a batch axis."""
+    try:
+        points = torch.as_tensor(np.asarray(context, dtype=np.float64))
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"context must be an array of numbers, [T, {channels}] or [B, T, {channels}]: {error}"
+        ) from None
+    if points.ndim not in (2, 3) or points.shape[-1] != channels or 0 in points.shape:
+        raise ValueError(
+            f"context must have shape [T, {channels}] or [B, T, {channels}] with at least one point, "
+            f"got {list(points.shape)}"
+        )
+    batched = points.ndim == 3
+    points = points if batched else points[None]
+    broken = (~torch.isfinite(points)).nonzero()
+    if len(broken):
+        row, time, channel = broken[0].tolist()
+        raise ValueError(
+            f"context holds {len(broken)} values that are not finite, the first in path {row}, point "
+            f"{time}, channel {channel}; remove or fill them"
+        )
+    return points, batched
+
+
+def _read_lengths(lengths: Iterable[int] | None, points: Tensor) -> Tensor:
+    batch, length, _ = points.shape
+    if lengths is None:
+        return torch.full((batch,), length, dtype=torch.int64)
+    given = torch.as_tensor(list(lengths), dtype=torch.int64)
+    if given.shape != (batch,) or bool((given < 1).any()) or bool((given > length).any()):
+        raise ValueError(f"lengths must be {batch} numbers from 1 to {length}, got {given.tolist()}")
+    return given
+
+
+def _at_least_one(n: int) -> int:
+    if n < 1:
+        raise ValueError(f"the number of samples must be at least 1, got {n}")
+    return n
+
+
+def _check_request(
+    model: MoESequenceRegressor, horizon: int, temperature: float | None, num_samples: int | None
+) -> None:
+    steps, config = model.config.head.prediction_steps, model.config
+    if horizon < 1:
+        raise ValueError(f"horizon must be at least 1 point, got {horizon}")
+    if temperature is not None and not 0 <= temperature < float("inf"):
+        raise ValueError(f"temperature must be 0 or above and finite, got {temperature}")
+    if num_samples is not None:
+        _at_least_one(num_samples)
+    if horizon > steps and not config.can_roll_on:
+        raise ValueError(
+            f"horizon {horizon} needs rolling on from own predictions, but the model predicts "
+            f"{config.target_dim} of {config.input_dim} input channels; ask for at most {steps} points"
+        )
+    acausal = [type(router).__name__ for router in model.routers() if not router.causal]
+    if acausal:
+        raise ValueError(
+            f"{acausal[0]} routes a token by other tokens (causal = False), so this model cannot "
+            f"generate; train with a causal router, e.g. router.kind: topk"
+        )

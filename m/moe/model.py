@@ -1,0 +1,255 @@
+"""`MoESequenceRegressor`: the public face of the platform."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from m.attention.attention import causal_mask
+from m.attention.cache import KVCache
+from m.attention.rope import rotation
+from m.experts.experts import Experts, FeedForward
+from m.heads.distribution import StepDistribution
+from m.heads.head import DistributionHead
+from m.moe.anchor import Anchor, compute_anchor
+from m.moe.batch import LossOutput, SequenceBatch
+from m.moe.block import TransformerBlock
+from m.moe.config import ModelConfig
+from m.moe.embedding import WindowEmbedding
+from m.moe.layer import MoELayer
+from m.moe.loss import sequence_loss
+from m.routing.base import Router
+from m.routing.record import RoutingRecord
+
+if TYPE_CHECKING:
+    from m.moe.forecast import Forecast
+
+ParameterKind = Literal["router", "experts", "rest"]
+_HEAD_STD = 0.02
+
+
+@dataclass(frozen=True)
+class SequenceOutput:
+    """Result of a forward pass.
+
+    Attributes:
+        distribution: of the P points after each position, ``[B, T, P, K]``, in anchored units.
+        anchor: the anchor used, for the inputs.
+        routing: which experts served which token in each layer.
+    """
+
+    distribution: StepDistribution
+    anchor: Anchor
+    routing: RoutingRecord
+
+    def in_units(self) -> StepDistribution:
+        """The distribution in the inputs' units, ``[B, T, P, K]``."""
+        anchor = self.anchor.for_targets(self.distribution.location.shape[-1])
+        return self.distribution.affine(anchor.scale.unsqueeze(1), anchor.location.unsqueeze(1))
+
+
+class MoESequenceRegressor(nn.Module):
+    """Causal mixture-of-experts transformer that maps a sequence of points to what comes next.
+
+    Points are normalised by an anchor, embedded with their short past, passed through the blocks,
+    and each position predicts the distribution of the next P points.
+
+    Args:
+        config: the architecture; see `ModelConfig`.
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.embedding = WindowEmbedding(config.input_dim, config.window, config.dim)
+        self.blocks = nn.ModuleList(TransformerBlock(config) for _ in range(config.n_layers))
+        self.norm = nn.RMSNorm(config.dim, eps=config.norm_eps)
+        self.head = DistributionHead(config.dim, config.target_dim, config.head)
+        self._initialise()
+
+    def forward(
+        self,
+        points: Tensor,
+        *,
+        anchor: Anchor | None = None,
+        lengths: Tensor | None = None,
+        positions: Tensor | None = None,
+        cache: KVCache | None = None,
+    ) -> SequenceOutput:
+        """Predict the next P points after every position.
+
+        Given the anchor, the output at a position depends on the points up to it and on nothing
+        else: not on later points, batch mates or padding.
+
+        Args:
+            points: ``[B, T, D]`` in any units; float64 is kept until the anchor is subtracted.
+            anchor: normalisation to use; by default computed from each sequence's valid points.
+            lengths: valid points of each right-padded sequence, ``[B]``; default all T.
+            positions: of the points in their sequences, ``[B, T]``; default 0..T-1. Needed when the
+                points continue a cache.
+            cache: what came before; updated in place.
+
+        Raises:
+            ValueError: wrong shape, or a continued cache without anchor and positions.
+        """
+        self._check_points(points)
+        batch, length, _ = points.shape
+        if lengths is None:
+            lengths = torch.full((batch,), length, dtype=torch.int64, device=points.device)
+        if anchor is None:
+            if positions is not None:
+                raise ValueError("points that continue a sequence need the anchor it was begun with")
+            anchor = compute_anchor(points, lengths, self.config.anchor)
+        anchored = anchor.normalise(points).to(self.dtype)  # [B, T, D]
+        valid = torch.arange(length, device=points.device) < lengths[:, None]  # [B, T]
+        hidden, routing = self._transform(anchored, valid, positions, cache)
+        reference = anchored[..., : self.config.target_dim] if self.config.head.residual else None
+        return SequenceOutput(self.head(hidden, reference), anchor, routing)
+
+    def _transform(
+        self, anchored: Tensor, valid: Tensor, positions: Tensor | None, cache: KVCache | None
+    ) -> tuple[Tensor, RoutingRecord]:
+        """Embed anchored points and run the blocks: ``[B, T, D] -> [B, T, dim]``."""
+        batch, length, _ = anchored.shape
+        if positions is None:
+            positions = torch.arange(length, device=anchored.device)[None]  # [1, T]
+        history, mask = anchored, None
+        if cache is not None:
+            positions = positions.expand(batch, -1)
+            cache.points.scatter_(1, positions[..., None].expand_as(anchored), anchored)
+            history, mask = cache.points, causal_mask(positions, cache.capacity)
+        x = self.embedding(history, positions)
+        rope = rotation(positions, self.config.head_dim, self.config.attention.rope_base, x.dtype)
+        records = []
+        for index, block in enumerate(self.blocks):
+            layer_cache = cache.layers[index] if cache is not None else None
+            x, record = block(x, rope, valid, positions=positions, mask=mask, cache=layer_cache)
+            if record is not None:
+                records.append(record)
+        return self.norm(x), RoutingRecord(tuple(records))
+
+    def loss(self, batch: SequenceBatch) -> LossOutput:
+        """Negative log-likelihood of the path, plus the routers' auxiliary losses; see `sequence_loss`."""
+        return sequence_loss(self, batch)
+
+    def forecast(
+        self,
+        context: Any,
+        horizon: int,
+        *,
+        temperature: float | None = None,
+        num_samples: int | None = None,
+        lengths: Iterable[int] | None = None,
+        seed: int | None = None,
+    ) -> Forecast:
+        """Continue paths.
+
+        Args:
+            context: what was observed, ``[T, D]`` or ``[B, T, D]``, in any units; NumPy array, tensor
+                or nested list. Float64 coordinates keep all their digits.
+            horizon: points to predict; beyond the head's P steps the forecast rolls on from itself.
+            temperature: 0 gives the centre, 1 draws a path from the predictive distribution, in
+                between (or above) scales its spread. Default: 0, or 1 when samples are asked for.
+            num_samples: draw this many paths per context.
+            lengths: valid points of each right-padded context, B numbers.
+            seed: makes sampling repeatable.
+
+        Raises:
+            ValueError: a context of wrong shape or with values that are not finite, an empty
+                horizon, a horizon that this model cannot reach, a router that is not causal.
+        """
+        from m.moe.forecast import make_forecast  # noqa: PLC0415  (forecast builds on the model)
+
+        return make_forecast(
+            self,
+            context,
+            horizon,
+            temperature=temperature,
+            num_samples=num_samples,
+            lengths=lengths,
+            seed=seed,
+        )
+
+    def allocate_cache(self, batch: int, capacity: int) -> KVCache:
+        """An empty cache for ``batch`` sequences of at most ``capacity`` points."""
+        config = self.config
+        return KVCache.allocate(
+            batch=batch,
+            capacity=capacity,
+            n_layers=config.n_layers,
+            kv_heads=config.attention.kv_heads,
+            head_dim=config.head_dim,
+            input_dim=config.input_dim,
+            dtype=self.dtype,
+            device=self.device,
+        )
+
+    @torch.no_grad()
+    def update_routers(self, expert_load: Tensor) -> None:
+        """Tell each router the load since the last optimizer step.
+
+        Args:
+            expert_load: ``[layers, E]`` assignments.
+        """
+        for router, load in zip(self.routers(), expert_load, strict=True):
+            router.update(load)
+
+    def routers(self) -> list[Router]:
+        """Routers of the mixture-of-experts layers, input side first."""
+        return [module.router for module in self.modules() if isinstance(module, MoELayer)]
+
+    def parameter_kinds(self) -> dict[str, ParameterKind]:
+        """What each parameter belongs to, for the optimizer's groups."""
+        kinds: dict[str, ParameterKind] = {name: "rest" for name, _ in self.named_parameters()}
+        for prefix, module in self.named_modules():
+            kind: ParameterKind | None = None
+            if isinstance(module, Router):
+                kind = "router"
+            elif isinstance(module, Experts):
+                kind = "experts"
+            if kind is not None:
+                kinds |= {f"{prefix}.{name}": kind for name, _ in module.named_parameters()}
+        return kinds
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Type of the weights."""
+        return self.norm.weight.dtype
+
+    @property
+    def device(self) -> torch.device:
+        """Device of the weights."""
+        return self.norm.weight.device
+
+    def _check_points(self, points: Tensor) -> None:
+        if points.ndim != 3 or points.shape[-1] != self.config.input_dim or points.shape[1] == 0:
+            raise ValueError(
+                f"points must have shape [batch, length >= 1, {self.config.input_dim}], "
+                f"got {list(points.shape)}"
+            )
+
+    def _initialise(self) -> None:
+        """Normal weights of variance 1 / fan_in; branch outputs smaller by depth (GPT-2's rule)."""
+        branch = 1 / math.sqrt(2 * self.config.n_layers)
+        for module in self.modules():
+            if isinstance(module, Experts):
+                nn.init.normal_(module.w_in, std=module.w_in.shape[1] ** -0.5)
+                nn.init.normal_(module.w_out, std=branch * module.w_out.shape[1] ** -0.5)
+            elif isinstance(module, FeedForward):
+                nn.init.normal_(module.w_in.weight, std=module.w_in.in_features**-0.5)
+                nn.init.normal_(module.w_out.weight, std=branch * module.w_out.in_features**-0.5)
+            elif isinstance(module, Router):
+                module.reset_parameters()
+        for block in self.blocks:
+            attention = block.get_submodule("attention")
+            qkv, out = attention.get_submodule("qkv"), attention.get_submodule("out")
+            nn.init.normal_(qkv.get_parameter("weight"), std=self.config.dim**-0.5)
+            nn.init.normal_(out.get_parameter("weight"), std=branch * self.config.dim**-0.5)
+        nn.init.normal_(self.embedding.projection.weight, std=self.embedding.projection.in_features**-0.5)
+        nn.init.zeros_(self.embedding.projection.bias)
+        self.head.reset_parameters(_HEAD_STD)
