@@ -1,0 +1,116 @@
+"""The mixture of motion types, generated in blocks that depend on their number and seed alone."""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from examples.trajectory_3d.dataset_config import DatasetConfig
+from examples.trajectory_3d.motions.registry import (
+    FloatArray,
+    MotionFunction,
+    check_options,
+    get_motion,
+)
+
+_TYPES, _NOISE = 0, 1  # streams of a block beside those of the motion types
+
+
+@dataclass(frozen=True)
+class MotionBlock:
+    """Generated windows.
+
+    Attributes:
+        context: [K, L, 3] float32 metres, with noise.
+        path: [K, L + H, 3] float32 metres, without.
+        type_ids: [K] int64, indices into the configuration's ``type_names``.
+    """
+
+    context: NDArray[np.float32]
+    path: NDArray[np.float32]
+    type_ids: NDArray[np.int64]
+
+
+class MotionMixture:
+    """Generates windows of the configured motion types.
+
+    Every random number of a block comes from ``SeedSequence(seed, spawn_key=(stream, block, part))``,
+    where the part is the mixing, the noise or one motion type (by a checksum of its name). Streams
+    with different keys are independent.
+
+    Args:
+        config: what the data looks like.
+
+    Raises:
+        ValueError: an unknown motion type or option, or an option value that its motion refuses.
+    """
+
+    def __init__(self, config: DatasetConfig) -> None:
+        self.config = config
+        self.times: FloatArray = np.arange(config.window_length) / config.sampling_rate  # [T] seconds
+        self._weights = np.array(list(config.type_weights.values()), dtype=np.float64)
+        self._weights /= self._weights.sum()
+        self._motions = {name: _configured(name, config) for name in config.type_names}
+        for name, motion in self._motions.items():
+            _try_out(name, motion, self.times)
+
+    def block(self, seed: int, stream: int, index: int) -> MotionBlock:
+        """Generate block ``index`` of a stream: ``config.windows_per_block`` windows."""
+        count = self.config.windows_per_block
+        key = (stream, index)
+        mixing = _generator(seed, *key, _TYPES)
+        type_ids = mixing.choice(len(self._weights), size=count, p=self._weights).astype(np.int64)
+        path = np.empty((count, len(self.times), 3), dtype=np.float32)
+        for type_id, (name, motion) in enumerate(self._motions.items()):
+            rows = np.flatnonzero(type_ids == type_id)
+            if len(rows):
+                path[rows] = motion(_generator(seed, *key, _part(name)), len(rows), self.times)
+        context = self._observe(path, _generator(seed, *key, _NOISE))
+        return MotionBlock(context=context, path=path, type_ids=type_ids)
+
+    def windows_of_type(self, name: str, count: int, seed: int, stream: int) -> MotionBlock:
+        """Generate ``count`` windows of one type, with ``type_ids`` all zero."""
+        motion = self._motions[name]
+        path = motion(_generator(seed, stream, 0, _part(name)), count, self.times).astype(np.float32)
+        context = self._observe(path, _generator(seed, stream, _part(name), _NOISE))
+        return MotionBlock(context=context, path=path, type_ids=np.zeros(count, dtype=np.int64))
+
+    def _observe(self, path: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
+        """The context as measured: the first L points with Gaussian noise."""
+        clean = path[:, : self.config.sequence_length]
+        noise = rng.standard_normal(clean.shape, dtype=np.float32)
+        noise *= np.float32(self.config.noise_std)
+        noise += clean
+        return noise
+
+
+def _configured(name: str, config: DatasetConfig) -> MotionFunction:
+    motion = get_motion(name)
+    options = config.motion_options.get(name, {})
+    check_options(name, options)
+    return partial(motion, **options)
+
+
+def _try_out(name: str, motion: MotionFunction, times: FloatArray) -> None:
+    """Draw one window, so that bad option values and wrong shapes show before training starts."""
+    try:
+        path = motion(np.random.default_rng(0), 1, times)
+    except (ValueError, FloatingPointError) as error:
+        raise ValueError(f"motion type {name!r}: {error}") from error
+    expected = (1, len(times), 3)
+    if path.shape != expected:
+        raise ValueError(f"motion type {name!r} must return [count, T, 3] = {expected}, got {path.shape}")
+    if not np.isfinite(path).all():
+        raise ValueError(f"motion type {name!r} returned positions that are not finite; check its options")
+
+
+def _part(name: str) -> int:
+    return zlib.crc32(name.encode()) + 2  # clear of the mixing and noise streams
+
+
+def _generator(seed: int, *key: int) -> np.random.Generator:
+    return np.random.Generator(np.random.SFC64(np.random.SeedSequence(seed, spawn_key=key)))
