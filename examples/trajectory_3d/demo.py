@@ -1,0 +1,104 @@
+"""Demonstration pictures: example paths of every motion type, and forecasts of them by a real forecaster."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from examples.trajectory_3d.baselines import standard_baselines
+from examples.trajectory_3d.dataset_config import DatasetConfig
+from examples.trajectory_3d.evaluation import MIXED, EvaluationSet, forecast_all
+from examples.trajectory_3d.figure_style import save_figure
+from examples.trajectory_3d.forecasters import FloatArray, Forecaster
+from examples.trajectory_3d.metrics import position_error
+from examples.trajectory_3d.visualization import plot_forecast, plot_motion_types
+
+BATCH_SIZE = 256
+
+
+def run_demo(
+    output_dir: Path,
+    forecaster: Forecaster,
+    evaluation_set: EvaluationSet,
+    paths: Mapping[str, FloatArray],
+) -> list[Path]:
+    """Write ``demo_trajectories.png`` and one ``demo_prediction_<type>.png`` per motion type.
+
+    Args:
+        output_dir: folder of the pictures, made if missing.
+        forecaster: whose forecasts are shown; its name stands in every title.
+        evaluation_set: windows to choose from; types without windows get no picture.
+        paths: motion type -> example paths, ``[n, T, 3]`` metres, at the rate of the evaluation set.
+
+    Returns:
+        The written files.
+
+    Raises:
+        ForecastError: for a forecast of wrong shape or one that is not finite.
+    """
+    figure = plot_motion_types(paths, evaluation_set.dt)
+    written = [save_figure(figure, output_dir / "demo_trajectories.png")]
+    return written + draw_median_forecasts(forecaster, evaluation_set, output_dir, prefix="demo_prediction")
+
+
+def draw_median_forecasts(
+    forecaster: Forecaster, evaluation_set: EvaluationSet, output_dir: Path, *, prefix: str
+) -> list[Path]:
+    """Draw one forecast of each motion type to ``<prefix>_<type>.png``.
+
+    Of each type the window with the median position error is shown: neither the luckiest nor the
+    worst. The classical baselines are drawn beside it in the error panel.
+
+    Returns:
+        The written files.
+
+    Raises:
+        ForecastError: for a forecast of wrong shape or one that is not finite.
+    """
+    written = []
+    forecast = forecast_all(forecaster, evaluation_set, BATCH_SIZE)
+    baselines = [baseline for baseline in standard_baselines() if baseline.name != forecaster.name]
+    errors = position_error(forecast.mean, evaluation_set.targets)
+    for name, windows in evaluation_set.groups().items():
+        if name == MIXED:
+            continue
+        window = int(windows[np.argsort(errors[windows])[(len(windows) - 1) // 2]])
+        context = evaluation_set.context[window]
+        figure = plot_forecast(
+            context,
+            evaluation_set.targets[window],
+            forecast.select([window]),
+            dt=evaluation_set.dt,
+            title=f"{name} motion, forecast by {forecaster.name}\n"
+            f"window with the median error of {len(windows)}",
+            references={b.name: b.forecast(context[None], evaluation_set.horizon) for b in baselines},
+        )
+        written.append(save_figure(figure, output_dir / f"{prefix}_{_file_part(name)}.png"))
+    return written
+
+
+def example_paths(config: DatasetConfig, *, count: int, seconds: float) -> dict[str, FloatArray]:
+    """Clean example paths of every motion type of a data set, at its sampling rate.
+
+    Args:
+        config: which types, with which options, and the seed.
+        count: paths of each type.
+        seconds: length of each.
+
+    Returns:
+        Type name -> ``[count, T, 3]`` metres.
+    """
+    from examples.trajectory_3d.datasets import generate_motion  # noqa: PLC0415  (imports torch)
+
+    points = max(2, round(seconds * config.sampling_rate))
+    longer = replace(config, sequence_length=points - 1, prediction_length=1)
+    return {name: generate_motion(name, count, longer).path.numpy() for name in config.type_names}
+
+
+def _file_part(name: str) -> str:
+    """Make a motion type's name safe as part of a file name."""
+    return re.sub(r"[^A-Za-z0-9_-]+", "_", name)

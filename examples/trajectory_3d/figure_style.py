@@ -1,0 +1,124 @@
+"""What all pictures share: colours, axes in metres with equal scales, and saving.
+
+Figures are built with matplotlib's object interface on the Agg canvas: no window, no global state, so they
+can be drawn from worker threads and on machines without a display.
+"""
+
+import os
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from examples.trajectory_3d.forecasters import FloatArray
+
+# Okabe and Ito (2008), colours told apart with every common kind of colour vision.
+ORANGE, SKY, GREEN, YELLOW = "#E69F00", "#56B4E9", "#009E73", "#F0E442"
+BLUE, VERMILLION, PURPLE, BLACK = "#0072B2", "#D55E00", "#CC79A7", "#000000"
+PALETTE = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY, BLACK, YELLOW)
+OBSERVED_GREY = "#8C8C8C"
+GRID_GREY = "#DDDDDD"
+
+HATCHES = ("", "//", "..", "xx", "\\\\", "++")  # tell bars apart in print without colour
+AXIS_NAMES = ("x", "y", "z")
+SMALLEST_SIDE = 0.6  # a flat path still gets a box this high, relative to its longest side
+DEFAULT_DPI = 130
+
+
+def new_figure(width: float, height: float, title: str) -> Figure:
+    """Make an empty figure, inches, with a title on top."""
+    figure = Figure(figsize=(width, height), layout="constrained", facecolor="white")
+    FigureCanvasAgg(figure)
+    figure.suptitle(title, fontsize=14, fontweight="bold")
+    return figure
+
+
+def save_figure(figure: Figure, path: Path, dpi: int = DEFAULT_DPI) -> Path:
+    """Write the figure so that `path` holds either the old picture or the complete new one.
+
+    The format follows the suffix (`.png`, `.svg`, `.pdf`); missing folders are made.
+
+    Raises:
+        ValueError: for a path without suffix or a suffix matplotlib cannot write.
+    """
+    suffix = path.suffix.lstrip(".").lower()
+    known = FigureCanvasAgg.get_supported_filetypes()
+    if suffix not in known:
+        raise ValueError(f"cannot write a picture to {path}: its suffix must be one of {sorted(known)}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
+    partial = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            figure.savefig(stream, format=suffix, dpi=dpi)
+        partial.chmod(0o644)  # mkstemp makes files only the owner may read
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+    return path
+
+
+def add_3d_axes(figure: Figure, cell: Any) -> Any:
+    """Add a 3-D view to the figure in a grid cell. Axes3D has no type information, hence Any."""
+    axes: Any = figure.add_subplot(cell, projection="3d")
+    axes.view_init(elev=24, azim=-58)
+    for name in AXIS_NAMES:
+        axis = getattr(axes, f"{name}axis")
+        axis.set_pane_color((1.0, 1.0, 1.0, 1.0))
+        axis.line.set_color("#666666")
+        axis.set_major_locator(MaxNLocator(4))
+        getattr(axes, f"set_{name}label")(f"{name} (m)", labelpad=1)
+    axes.tick_params(labelsize=7, pad=-1)
+    return axes
+
+
+def frame_3d(axes: Any, paths: Sequence[FloatArray]) -> None:
+    """Set the limits so that the paths, each [..., 3], fill the box, a metre equally long on all axes."""
+    centre, half = _bounds(paths, SMALLEST_SIDE)
+    for index, name in enumerate(AXIS_NAMES):
+        getattr(axes, f"set_{name}lim")(centre[index] - half[index], centre[index] + half[index])
+    axes.set_box_aspect(half, zoom=0.84)
+
+
+def frame_2d(axes: Axes, paths: Sequence[FloatArray], plane: tuple[int, int]) -> None:
+    """Set the limits of a projection on two axes (0, 1, 2 for x, y, z), a metre equally long on both."""
+    centre, half = _bounds([path[..., list(plane)] for path in paths], SMALLEST_SIDE)
+    axes.set_xlim(centre[0] - half[0], centre[0] + half[0])
+    axes.set_ylim(centre[1] - half[1], centre[1] + half[1])
+    axes.set_aspect("equal", adjustable="box")
+    axes.set_xlabel(f"{AXIS_NAMES[plane[0]]} (m)")
+    axes.set_ylabel(f"{AXIS_NAMES[plane[1]]} (m)")
+    tidy(axes)
+
+
+def tidy(axes: Axes, grid: Literal["both", "x", "y"] = "both") -> None:
+    """Give a flat panel light grid lines behind the data and no box."""
+    axes.grid(visible=True, axis=grid, color=GRID_GREY, linewidth=0.6)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.tick_params(labelsize=8)
+
+
+def say(axes: Axes, text: str) -> None:
+    """Write a remark in the middle of a panel that has nothing to show."""
+    axes.text(
+        0.5, 0.5, text, ha="center", va="center", transform=axes.transAxes, color="#777777", style="italic"
+    )
+    axes.set_xticks([])
+    axes.set_yticks([])
+
+
+def _bounds(paths: Sequence[FloatArray], smallest_side: float) -> tuple[FloatArray, FloatArray]:
+    """Centre and half side per axis of the box around all points, with a margin."""
+    points = np.concatenate([path.reshape(-1, path.shape[-1]) for path in paths])
+    low, high = points.min(axis=0), points.max(axis=0)
+    half = 0.5 * (high - low)
+    longest = max(float(half.max()), 1e-3)  # a path that stands still gets a box of 2 mm
+    half = 1.06 * np.maximum(half, smallest_side * longest)
+    return 0.5 * (low + high), half

@@ -1,0 +1,185 @@
+"""Pictures of numbers: the course of a training run, and forecasters compared per motion type."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from examples.trajectory_3d.evaluation import EvaluationResult
+from examples.trajectory_3d.figure_style import (
+    BLUE,
+    HATCHES,
+    PALETTE,
+    VERMILLION,
+    new_figure,
+    say,
+    tidy,
+)
+from examples.trajectory_3d.metrics import METRICS, MetricSpec
+
+Record = Mapping[str, Any]
+
+COMPARED_METRICS = (
+    "position_error",
+    "endpoint_error",
+    "velocity_error",
+    "acceleration_error",
+    "trajectory_deviation",
+    "energy_conservation",
+)
+LOG_SCALE_RATIO = 20.0  # largest over smallest value from which a logarithmic axis reads better
+
+
+def plot_training_progress(history: Sequence[Record]) -> Figure:
+    """Draw a training run: losses, errors, learning rate, throughput, and expert load over the steps.
+
+    Args:
+        history: records in the order written, each with "step". A record with "learning_rate" is of training
+            (also "loss", "expert_load" as shares [layers][experts], "sequences_per_second"); others are of
+            evaluation. Metrics ("loss", "position_error", "velocity_error", "acceleration_error") stand in
+            the record itself or in its "metrics". A series that no record has is marked 'not recorded'.
+    """
+    train = [record for record in history if "learning_rate" in record]
+    validation = [record for record in history if "learning_rate" not in record]
+    figure = new_figure(14.0, 10.5, "Training progress")
+    grid = figure.add_gridspec(3, 3, height_ratios=[1.0, 1.0, 1.3])
+    panels = (
+        ("loss", "loss"),
+        ("position_error", "position error (m)"),
+        ("velocity_error", "velocity error (m/s)"),
+        ("acceleration_error", "acceleration error (m/s$^2$)"),
+        ("learning_rate", "learning rate"),
+        ("sequences_per_second", "windows per second"),
+    )
+    for index, (key, label) in enumerate(panels):
+        axes = figure.add_subplot(grid[index // 3, index % 3])
+        _draw_series(axes, key, label, train, validation)
+    _draw_expert_load(figure, figure.add_subplot(grid[2, :]), train)
+    return figure
+
+
+def plot_metrics_comparison(result: EvaluationResult) -> Figure:
+    """Draw main metrics as bars, motion types by forecasters; the position error with its 95 % interval."""
+    specs = {spec.name: spec for spec in METRICS}
+    figure = new_figure(15.0, 8.2, "Forecasters compared per motion type")
+    grid = figure.add_gridspec(2, 3)
+    for index, name in enumerate(COMPARED_METRICS):
+        axes = figure.add_subplot(grid[index // 3, index % 3])
+        _draw_bars(axes, result, specs[name])
+    handles, labels = figure.axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False)
+    return figure
+
+
+def _draw_series(
+    axes: Axes, key: str, label: str, train: Sequence[Record], validation: Sequence[Record]
+) -> None:
+    axes.set_title(label, fontsize=11)
+    drawn = []
+    for records, name, style in ((train, "training", "-"), (validation, "validation", "o--")):
+        steps, values = _series(records, key)
+        if steps:
+            color = BLUE if name == "training" else VERMILLION
+            axes.plot(steps, values, style, color=color, label=name, linewidth=1.4, markersize=3.5)
+            drawn += values
+    if not drawn:
+        say(axes, "not recorded")
+        return
+    if key not in {"learning_rate", "sequences_per_second"} and min(drawn) > 0:
+        axes.set_yscale("log")
+    elif min(drawn) >= 0:
+        axes.set_ylim(bottom=0.0)
+    axes.set_xlabel("step")
+    if len(axes.lines) > 1:
+        axes.legend(frameon=False, fontsize=8)
+    tidy(axes)
+
+
+def _series(records: Sequence[Record], key: str) -> tuple[list[float], list[float]]:
+    """Steps and values of the records that hold a finite number under the key, or under metrics.key."""
+    steps, values = [], []
+    for record in records:
+        value = record.get(key, (record.get("metrics") or {}).get(key))
+        if isinstance(value, int | float) and math.isfinite(value):
+            steps.append(float(record["step"]))
+            values.append(float(value))
+    return steps, values
+
+
+def _draw_expert_load(figure: Figure, axes: Axes, train: Sequence[Record]) -> None:
+    """Draw the share of each expert, relative to the even share, over steps; layers stacked."""
+    axes.set_title(
+        "expert load per layer (share of the routed tokens, relative to the even share)", fontsize=11
+    )
+    records = [record for record in train if record.get("expert_load")]
+    if not records:
+        say(axes, "not recorded")
+        return
+    load = np.asarray(
+        [record["expert_load"] for record in records], dtype=np.float64
+    )  # [steps, layers, experts]
+    _, layers, experts = load.shape
+    total = load.sum(axis=-1, keepdims=True)
+    relative = load * experts / np.where(total > 0, total, 1.0)
+    steps = np.asarray([record["step"] for record in records], dtype=np.float64)
+    first = steps[0] - (steps[1] - steps[0] if len(steps) > 1 else 1.0)
+    edges = np.concatenate([[first], steps])  # a record covers the steps since the one before
+    image = axes.pcolormesh(
+        edges,
+        np.arange(layers * experts + 1),
+        relative.transpose(1, 2, 0).reshape(layers * experts, -1),
+        cmap="cividis",
+        vmin=0.0,
+        vmax=max(2.0, float(np.quantile(relative, 0.99))),
+    )
+    figure.colorbar(image, ax=axes, label="1 = even", pad=0.01, extend="max")
+    for layer in range(1, layers):
+        axes.axhline(layer * experts, color="white", linewidth=1.5)
+    axes.set_yticks([(layer + 0.5) * experts for layer in range(layers)])
+    axes.set_yticklabels([f"layer {layer}\n{experts} experts" for layer in range(layers)], fontsize=8)
+    axes.invert_yaxis()
+    axes.set_xlabel("step")
+
+
+def _draw_bars(axes: Axes, result: EvaluationResult, spec: MetricSpec) -> None:
+    groups = result.group_names
+    width = 0.8 / len(result.forecasters)
+    positions = np.arange(len(groups))
+    drawn: list[float] = []
+    for index, scores in enumerate(result.forecasters):
+        values = np.asarray([scores.groups[group].metrics[spec.name] for group in groups])
+        offset = (index - (len(result.forecasters) - 1) / 2) * width
+        intervals = None
+        if spec.name == "position_error":
+            ends = np.asarray([scores.groups[group].position_error_interval for group in groups]).T
+            intervals = np.nan_to_num(np.abs(ends - values))  # [2, groups]; no bar where undefined
+        axes.bar(
+            positions + offset,
+            values,
+            width,
+            yerr=intervals,
+            color=PALETTE[index % len(PALETTE)],
+            hatch=HATCHES[index % len(HATCHES)],
+            edgecolor="white",
+            error_kw={"linewidth": 0.9, "capsize": 1.5},
+            label=scores.name,
+        )
+        drawn += [float(value) for value in values if math.isfinite(value)]
+    _finish_bars(axes, spec, groups, drawn)
+
+
+def _finish_bars(axes: Axes, spec: MetricSpec, groups: Sequence[str], drawn: Sequence[float]) -> None:
+    unit = f" ({spec.unit.replace('^2', '$^2$')})" if spec.unit else ""
+    axes.set_title(f"{spec.name.replace('_', ' ')}{unit}, {spec.better} is better", fontsize=10.5)
+    axes.set_xticks(np.arange(len(groups)))
+    axes.set_xticklabels(groups, fontsize=9)
+    tidy(axes, grid="y")
+    positive = [value for value in drawn if value > 0]
+    if not drawn:
+        say(axes, "undefined for this horizon")
+    elif len(positive) == len(drawn) and max(drawn) > LOG_SCALE_RATIO * min(drawn):
+        axes.set_yscale("log")
+        axes.set_ylabel("log scale", fontsize=8)
