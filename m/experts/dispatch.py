@@ -50,5 +50,5 @@ def combine(outputs: Tensor, weights: Tensor, plan: Dispatch) -> Tensor:
         ``[N, D]`` in the type of the gate weights (float32 under autocast).
     """
     tokens, k = weights.shape
-    by_token = outputs[plan.inverse].view(tokens, k, -1)  # [N, K, D]
+    by_token = outputs[plan.inverse].view(tokens, k, outputs.shape[-1])  # [N, K, D]
     return (by_token * weights.unsqueeze(-1)).sum(1)

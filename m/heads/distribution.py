@@ -79,7 +79,7 @@ class StepDistribution:
         return self.location + self.scale * standard
 
     def sample(self, temperature: float, generator: torch.Generator | None = None) -> Tensor:
-        """One path per leading position, ``[..., P, K]``; deviations from the centre times ``temperature``."""
+        """One path per leading position, ``[..., P, K]``, deviating ``temperature`` times as far."""
         normal = self._correlated_normal(generator)
         if self.kind == "gaussian":
             deviation = normal

@@ -151,10 +151,8 @@ class Rollout:
                     break
                 positions = position[:, None] + torch.arange(self.steps, device=position.device)
                 output = self.model(blocks[-1], anchor=anchor, positions=positions, cache=cache)
-                everything = torch.arange(len(index), device=position.device)
-                distribution = output.distribution.at(
-                    (everything, torch.full_like(everything, self.steps - 1))
-                )
+                rows = torch.arange(len(index), device=position.device)
+                distribution = output.distribution.at((rows, torch.full_like(rows, self.steps - 1)))
                 position = position + self.steps
         path = torch.cat(blocks, 1)[:, : self.horizon]  # [B * paths, H, K]
         return path.view(batch, paths, self.horizon, -1)

@@ -61,7 +61,7 @@ class Router(nn.Module):
         return Routing(experts, weights, probabilities.detach(), losses)
 
     def logits(self, tokens: Tensor) -> Tensor:
-        """Expert logits ``[N, E]`` in float32 (at least), whatever the autocast type: routing is sensitive."""
+        """Expert logits ``[N, E]``, in float32 at least whatever autocast says: routing is sensitive."""
         with torch.autocast(tokens.device.type, enabled=False):
             dtype = torch.promote_types(tokens.dtype, torch.float32)
             logits = nn.functional.linear(tokens.to(dtype), self.projection.weight.to(dtype))
