@@ -1,0 +1,1 @@
+"""The commands: parsers that import nothing heavy, and one place that turns errors into exit codes."""

@@ -1,0 +1,36 @@
+"""From errors to exit codes.
+
+0: done (also: interrupted, saved, and resumable); 1: the work failed; 2: the request was wrong;
+130: Ctrl-C where there was nothing to save.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+_REQUEST_ERRORS = ("ConfigError", "CheckpointError", "ModelNotFoundError", "FileExistsError")
+_WORK_ERRORS = ("NonFiniteLossError", "ForecastError")
+
+
+def run(command: Callable[[], None]) -> int:
+    """Run a command; print an expected error as one line instead of a trace.
+
+    Errors are told by class name, so that their modules need not be imported before they are used.
+    An error of any other class is a bug and keeps its trace.
+    """
+    try:
+        command()
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    except Exception as error:
+        names = [cls.__name__ for cls in type(error).__mro__]
+        if any(name in names for name in _REQUEST_ERRORS):
+            print(f"error: {error}", file=sys.stderr)
+            return 2
+        if any(name in names for name in _WORK_ERRORS):
+            print(f"error: {error}", file=sys.stderr)
+            return 1
+        raise
+    return 0

@@ -1,0 +1,99 @@
+"""``trajectory-3d-train``: train a forecaster of 3-D motion."""
+
+from __future__ import annotations
+
+import argparse
+import textwrap
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from examples.trajectory_3d.cli.entry import run
+from examples.trajectory_3d.cli.options import add_device, read_overrides, resolve_device
+from examples.trajectory_3d.config import ExperimentConfig, check_run_name
+from m.config import ConfigError, known_keys, load_config
+
+if TYPE_CHECKING:
+    import torch
+
+_EXAMPLES = """\
+examples:
+  trajectory-3d-train examples/trajectory_3d/configs/quick_test_3d.yaml
+  trajectory-3d-train examples/trajectory_3d/configs/small_3d_moe.yaml --name wide model.dim=384
+  trajectory-3d-train examples/trajectory_3d/configs/small_3d_moe.yaml --name wide model.dim=384 --resume
+
+Every setting of the configuration can be overridden, as key=value or --key value:
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command's arguments."""
+    made = argparse.ArgumentParser(
+        prog="trajectory-3d-train",
+        description="Train a mixture-of-experts transformer to continue 3-D paths.",
+        usage="trajectory-3d-train CONFIG [--name NAME] [options] [key=value ...]",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog=_EXAMPLES + textwrap.indent(_settings(), "  "),
+        allow_abbrev=False,
+    )
+    made.add_argument("config", type=Path, metavar="CONFIG", help="YAML file of the experiment")
+    made.add_argument("--name", help="name of the run and its folder (default: the configuration's)")
+    made.add_argument("--output-root", type=Path, help="folder of runs (default: outputs/trajectory_3d)")
+    made.add_argument(
+        "--resume", action="store_true", help="go on with the run, bit for bit as if never stopped"
+    )
+    made.add_argument("--seed", type=int, help="seed of weights and data (default: the configuration's)")
+    add_device(made)
+    return made
+
+
+def _settings() -> str:
+    return "\n".join(f"{key} = {value}" for key, value in known_keys(ExperimentConfig) if key != "name")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point."""
+    return run(lambda: _train(argv))
+
+
+def _train(argv: Sequence[str] | None) -> None:
+    arguments, rest = parser().parse_known_args(argv)
+    experiment = _read_experiment(arguments, read_overrides(rest))
+    _run(experiment, arguments, resolve_device(arguments.device))
+
+
+def _read_experiment(arguments: argparse.Namespace, overrides: list[str]) -> ExperimentConfig:
+    if arguments.seed is not None:
+        overrides = [*overrides, f"training.seed={arguments.seed}", f"dataset.seed={arguments.seed}"]
+    experiment = load_config(ExperimentConfig, arguments.config, overrides)
+    if arguments.name is None:
+        return experiment
+    try:
+        return replace(experiment, name=check_run_name(arguments.name))
+    except ValueError as error:
+        raise ConfigError(f"--name: {error}") from error
+
+
+def _run(experiment: ExperimentConfig, arguments: argparse.Namespace, device: torch.device) -> None:
+    # Imported here: torch and matplotlib cost seconds that --help and a wrong key must not.
+    from rich.console import Console  # noqa: PLC0415
+
+    from examples.trajectory_3d.evaluation_report import render_table  # noqa: PLC0415
+    from examples.trajectory_3d.evaluation_run import evaluate_model  # noqa: PLC0415
+    from examples.trajectory_3d.run_folder import BEST_MODEL, OUTPUT_ROOT  # noqa: PLC0415
+    from examples.trajectory_3d.training import train  # noqa: PLC0415
+    from examples.trajectory_3d.training_display import make_display  # noqa: PLC0415
+
+    console = Console()
+    folder = (arguments.output_root or OUTPUT_ROOT) / experiment.name
+    result = train(
+        experiment, folder, device=device, resume=arguments.resume, callbacks=(make_display(console),)
+    )
+    if result.status != "finished":
+        console.print(f"Stopped at step {result.step}; go on with the same command and --resume.")
+        return
+    if experiment.evaluation.after_training:
+        scores, _ = evaluate_model(folder / BEST_MODEL, experiment, device=device)
+        console.print(render_table(scores))
+    console.print(f"Everything is in {folder}", highlight=False, soft_wrap=True)

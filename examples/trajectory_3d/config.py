@@ -1,0 +1,82 @@
+"""The experiment: one YAML file that says what to train, on which motion, and how to judge it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+from examples.trajectory_3d.dataset_config import DatasetConfig
+from m._checks import at_least
+from m.moe.config import ModelConfig
+from m.training.config import TrainingConfig
+
+DIMENSIONS = 3
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationConfig:
+    """How many unseen windows judge a model.
+
+    Attributes:
+        validation_windows: windows of the validation stream, forecast every ``training.eval_interval``.
+        test_windows: windows of the test stream, forecast by ``trajectory-3d-eval``.
+        batch_size: windows forecast at once.
+        after_training: also evaluate the best model on the test stream when training ends.
+    """
+
+    validation_windows: int = 500
+    test_windows: int = 2000
+    batch_size: int = 250
+    after_training: bool = True
+
+    def __post_init__(self) -> None:
+        for name in ("validation_windows", "test_windows", "batch_size"):
+            at_least(f"evaluation.{name}", getattr(self, name), 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExperimentConfig:
+    """Everything about a training run.
+
+    Attributes:
+        name: of the run's folder, when the command line gives none.
+        model: architecture.
+        training: optimisation.
+        dataset: motion data.
+        evaluation: judgement.
+    """
+
+    name: str = "trajectory_experiment"
+    model: ModelConfig = field(default_factory=ModelConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+    dataset: DatasetConfig = field(default_factory=DatasetConfig)
+    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+
+    def __post_init__(self) -> None:
+        check_run_name(self.name)
+        if (self.model.input_dim, self.model.target_dim) != (DIMENSIONS, DIMENSIONS):
+            raise ValueError(
+                f"a trajectory model maps 3 coordinates to 3, got model.input_dim {self.model.input_dim} "
+                f"and model.target_dim {self.model.target_dim}"
+            )
+        steps, horizon = self.model.head.prediction_steps, self.dataset.prediction_length
+        if steps > horizon:
+            raise ValueError(
+                f"model.head.prediction_steps {steps} exceeds dataset.prediction_length {horizon}, "
+                f"so its last steps would have no target; lower the one or raise the other"
+            )
+
+
+def check_run_name(name: str) -> str:
+    """Return a run's name when it can be a folder's, and nothing but a folder's.
+
+    Raises:
+        ValueError: anything that could leave the outputs folder or hide.
+    """
+    if not _NAME.fullmatch(name) or ".." in name:
+        raise ValueError(
+            f"run name '{name}' must start with a letter or digit and hold only letters, digits, "
+            "single dots, '_' and '-'"
+        )
+    return name

@@ -1,0 +1,182 @@
+"""Training a forecaster of 3-D motion: wires the motion data, the model and the loop together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from examples.trajectory_3d import run_folder
+from examples.trajectory_3d.config import ExperimentConfig
+from examples.trajectory_3d.datasets import TrajectoryBatch, stream_batches
+from examples.trajectory_3d.evaluation import MIXED, EvaluationSet, evaluate
+from examples.trajectory_3d.metrics import acceleration_error, position_error, velocity_error
+from examples.trajectory_3d.model_forecaster import ModelForecaster
+from examples.trajectory_3d.training_pictures import PictureWriter
+from examples.trajectory_3d.training_summary import SummaryWriter
+from examples.trajectory_3d.windows import evaluation_windows
+from m.config import ConfigError, read_yaml, to_dict, write_yaml
+from m.moe import LossOutput, MoESequenceRegressor, SequenceBatch
+from m.training import Callback, JsonlLogger, TensorBoardLogger, Trainer, TrainingResult
+
+
+def train(
+    experiment: ExperimentConfig,
+    folder: Path,
+    *,
+    device: torch.device,
+    resume: bool = False,
+    callbacks: tuple[Callback, ...] = (),
+) -> TrainingResult:
+    """Train, leaving models, log, pictures and summary in ``folder``.
+
+    Args:
+        experiment: what to train.
+        folder: of the run; created.
+        device: where to train.
+        resume: go on with the run that the folder holds.
+        callbacks: further receivers of the run's records, such as a display.
+
+    Raises:
+        FileExistsError: the folder already holds a run and ``resume`` is False.
+        ConfigError: resuming a run of another model or other data.
+        NonFiniteLossError: see `m.training.Trainer.fit`.
+    """
+    prepare_folder(folder, experiment, resume=resume)
+    torch.manual_seed(experiment.training.seed)
+    model = MoESequenceRegressor(experiment.model)
+    validation = evaluation_windows(
+        experiment.dataset, "validation", experiment.evaluation.validation_windows
+    )
+    step_seconds = experiment.dataset.time_step
+    trainer = Trainer(
+        model,
+        lambda first: training_batches(experiment, first),
+        experiment.training,
+        output_dir=folder,
+        device=device,
+        evaluate=Validation(experiment, validation),
+        batch_metrics=lambda batch, output: motion_metrics(batch, output, step_seconds),
+        callbacks=(
+            JsonlLogger(folder / run_folder.LOG),
+            TensorBoardLogger(folder / run_folder.TENSORBOARD),
+            PictureWriter(model, experiment.name, validation, folder),
+            SummaryWriter(experiment, folder),
+            *callbacks,
+        ),
+        metadata={
+            "model_config": to_dict(experiment.model),
+            "dataset": to_dict(experiment.dataset),
+            "name": experiment.name,
+        },
+    )
+    return trainer.fit(resume=resume)
+
+
+def prepare_folder(folder: Path, experiment: ExperimentConfig, *, resume: bool) -> None:
+    """Make the folder and put the resolved configuration into it, or check it against the one there.
+
+    Raises:
+        FileExistsError: the folder is not empty and ``resume`` is False.
+        ConfigError: resuming with another model or other data than the run was begun with.
+    """
+    path = folder / run_folder.CONFIG
+    resolved = to_dict(experiment)
+    if resume:
+        if not path.exists():
+            raise ConfigError(f"{folder} holds no run to resume ({run_folder.CONFIG} is missing)")
+        _refuse_changes(read_yaml(path), resolved, path)
+    elif folder.exists() and any(folder.iterdir()):
+        raise FileExistsError(
+            f"{folder} already holds files; give the run another name (--name), "
+            "go on with it (--resume), or remove the folder"
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    write_yaml(path, resolved)
+
+
+def _refuse_changes(saved: Mapping[str, Any], wanted: Mapping[str, Any], path: Path) -> None:
+    for part in ("model", "dataset"):
+        differing = [
+            f"{part}.{key}: {saved.get(part, {}).get(key)} -> {value}"
+            for key, value in wanted[part].items()
+            if saved.get(part, {}).get(key) != value
+        ]
+        if differing:
+            raise ConfigError(
+                f"cannot resume: the configuration differs from {path} in {'; '.join(differing)}; "
+                "resume with the configuration the run was begun with, or start another run"
+            )
+
+
+def training_batches(experiment: ExperimentConfig, first: int) -> Iterator[SequenceBatch]:
+    """The training stream from micro-batch ``first`` on, with fresh noise in every window."""
+    steps = experiment.model.head.prediction_steps
+    stream = stream_batches(
+        experiment.dataset, split="train", batch_size=experiment.training.batch_size, start_batch=first
+    )
+    return (sequence_batch(batch, steps) for batch in stream)
+
+
+def sequence_batch(batch: TrajectoryBatch, steps: int) -> SequenceBatch:
+    """What the model trains on: the noisy context, and the true path through it and P points on."""
+    length = batch.context.shape[1]
+    return SequenceBatch(batch.context, batch.path[:, : length + steps], batch.type_ids)
+
+
+def motion_metrics(batch: SequenceBatch, output: LossOutput, dt: float) -> dict[str, Tensor]:
+    """Position, velocity and acceleration error of a training batch's forecasts, means over it."""
+    del batch
+    predicted, target = output.forecast.cpu().numpy(), output.target.cpu().numpy()
+    values = {
+        "position_error": position_error(predicted, target),
+        "velocity_error": velocity_error(predicted, target, dt),
+        "acceleration_error": acceleration_error(predicted, target, dt),
+    }
+    return {name: torch.tensor(float(np.mean(value))) for name, value in values.items()}
+
+
+class Validation:
+    """Judges the model on the validation windows.
+
+    Args:
+        experiment: batch size and horizon.
+        windows: what to forecast.
+    """
+
+    def __init__(self, experiment: ExperimentConfig, windows: EvaluationSet) -> None:
+        self._experiment = experiment
+        self._windows = windows
+
+    def __call__(self, model: nn.Module, step: int) -> dict[str, float]:
+        """Metrics over all windows, position error by type, and the likelihood loss."""
+        del step
+        if not isinstance(model, MoESequenceRegressor):
+            raise TypeError(f"expected a MoESequenceRegressor, got {type(model).__name__}")
+        batch_size = self._experiment.evaluation.batch_size
+        result = evaluate([ModelForecaster(model, "model")], self._windows, batch_size=batch_size)
+        groups = result.forecasters[0].groups
+        metrics = {"loss": self._likelihood(model), **groups[MIXED].metrics}
+        for name, scores in groups.items():
+            if name != MIXED:
+                metrics[f"position_error/{name}"] = scores.metrics["position_error"]
+        uncertainty = groups[MIXED].uncertainty
+        if uncertainty is not None:
+            metrics["coverage_80"] = uncertainty.coverage
+        return metrics
+
+    def _likelihood(self, model: MoESequenceRegressor) -> float:
+        """Negative log-likelihood of the first P true points, nats per coordinate."""
+        steps = model.config.head.prediction_steps
+        size = self._experiment.evaluation.batch_size
+        total, count = 0.0, len(self._windows.context)
+        for first in range(0, count, size):
+            context = torch.from_numpy(self._windows.context[first : first + size])
+            target = torch.from_numpy(self._windows.targets[first : first + size, :steps])
+            batch = SequenceBatch(context, torch.cat((context, target), 1)).to(model.device)
+            total += float(model.loss(batch).loss) * len(context)
+        return total / count

@@ -1,0 +1,19 @@
+"""Fixed windows of a motion stream, as NumPy arrays for evaluation."""
+
+from __future__ import annotations
+
+from examples.trajectory_3d.dataset_config import DatasetConfig
+from examples.trajectory_3d.datasets import Split, fixed_set
+from examples.trajectory_3d.evaluation import EvaluationSet
+
+
+def evaluation_windows(config: DatasetConfig, split: Split, count: int) -> EvaluationSet:
+    """The first ``count`` windows of a split; the same for every model that is compared on them."""
+    batch = fixed_set(config, split, count)
+    return EvaluationSet(
+        context=batch.context.numpy(),
+        targets=batch.targets.numpy(),
+        type_ids=batch.type_ids.numpy(),
+        type_names=batch.type_names,
+        dt=config.time_step,
+    )

@@ -1,0 +1,118 @@
+"""Save and load a whole `MoESequenceRegressor`: its configuration and its weights in one file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from m.checkpoint.errors import CheckpointError
+from m.checkpoint.io import load_checkpoint, save_checkpoint
+from m.checkpoint.payload import model_payload
+from m.config import ConfigError, from_dict
+from m.moe.config import ModelConfig
+from m.moe.derived import model_size
+from m.moe.model import MoESequenceRegressor
+
+
+def save_model(
+    path: str | Path,
+    model: nn.Module,
+    *,
+    config: Mapping[str, Any],
+    metadata: Mapping[str, Any] | None = None,
+    step: int = 0,
+    metrics: Mapping[str, float] | None = None,
+) -> None:
+    """Write a model checkpoint that `load_model` rebuilds.
+
+    Args:
+        path: the file.
+        model: whose weights.
+        config: the model's configuration, ``to_dict(model.config)``.
+        metadata: anything plain to keep beside it.
+        step: optimizer steps behind the weights.
+        metrics: evaluation of the weights.
+
+    Raises:
+        CheckpointError: content that is not plain.
+        OSError: the file system refused.
+    """
+    payload = model_payload(
+        model.state_dict(), model_config=config, step=step, metrics=metrics, metadata=metadata
+    )
+    save_checkpoint(path, payload)
+
+
+def load_model(path: str | Path, device: str | torch.device = "cpu") -> MoESequenceRegressor:
+    """Rebuild the model of a checkpoint, in eval mode. Global random generators are left as they were.
+
+    Args:
+        path: ``best_model.pt``, ``final_model.pt`` or what `save_model` wrote.
+        device: where to put the model.
+
+    Raises:
+        CheckpointError: no readable model checkpoint, a configuration that is refused, or weights
+            that do not fit it.
+    """
+    payload = load_checkpoint(path, kind="model")
+    config, weights = payload.get("model_config"), payload.get("model")
+    if not isinstance(config, dict):
+        raise CheckpointError(
+            f"{path}: holds no model_config, so the model cannot be rebuilt from it; "
+            "build the model yourself and load the weights under 'model'"
+        )
+    if not isinstance(weights, dict):
+        raise CheckpointError(f"{path}: holds no weights under 'model'; use another checkpoint")
+    return build_model(config, weights, source=str(path)).to(device)
+
+
+def build_model(
+    config: Mapping[str, Any], weights: Mapping[str, Tensor], *, source: str
+) -> MoESequenceRegressor:
+    """Build the model of a configuration with given weights, on the CPU and in eval mode.
+
+    Sizes are compared before anything is allocated, so that a hostile configuration cannot ask for
+    more memory than the file itself takes; then names and shapes, one by one.
+
+    Args:
+        config: `ModelConfig` as a mapping.
+        weights: parameters and persistent buffers by name.
+        source: where both came from, for messages.
+
+    Raises:
+        CheckpointError: configuration refused, or weights that do not fit it.
+    """
+    try:
+        built = from_dict(ModelConfig, config, source=source)
+    except ConfigError as error:
+        raise CheckpointError(f"{error}; the checkpoint is damaged or of another version") from error
+    stored = sum(value.numel() for value in weights.values() if isinstance(value, Tensor))
+    needed = model_size(built).total_parameters
+    if needed > 2 * stored:  # closer mismatches are named one by one below
+        raise CheckpointError(
+            f"{source}: its model_config describes {needed:,} parameters, the file stores {stored:,} numbers"
+        )
+    with torch.random.fork_rng(devices=[]):
+        model = MoESequenceRegressor(built)
+    problems = _differences(model.state_dict(), weights)
+    if problems:
+        shown = "; ".join(problems[:5]) + (f"; and {len(problems) - 5} more" if len(problems) > 5 else "")
+        raise CheckpointError(f"{source}: weights do not fit the model_config beside them: {shown}")
+    model.load_state_dict(dict(weights), strict=True)
+    return model.eval()
+
+
+def _differences(expected: Mapping[str, Tensor], found: Mapping[str, object]) -> list[str]:
+    problems = [f"{name} is missing" for name in expected if name not in found]
+    problems += [f"{name} is unknown" for name in found if name not in expected]
+    for name, tensor in expected.items():
+        value = found.get(name)
+        if name in found and not isinstance(value, Tensor):
+            problems.append(f"{name} is no tensor")
+        elif isinstance(value, Tensor) and value.shape != tensor.shape:
+            problems.append(f"{name} has shape {list(value.shape)}, expected {list(tensor.shape)}")
+    return problems

@@ -1,0 +1,66 @@
+"""A run's history as TensorBoard events."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from m.training.callbacks import Callback
+from m.training.records import EvaluationRecord, StartRecord, StepRecord, TrainingStatus
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
+
+
+class TensorBoardLogger(Callback):
+    """Writes scalars under ``train/``, ``evaluation/``, ``experts/`` and ``speed/`` into ``folder``."""
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+        self._writer: SummaryWriter | None = None
+
+    def on_start(self, record: StartRecord) -> None:
+        """Open the event file; events of steps that a resumed run repeats are purged on display.
+
+        Raises:
+            RuntimeError: the tensorboard package is not installed.
+        """
+        try:
+            # Imported here: it costs seconds, and only runs that log to TensorBoard need it.
+            from torch.utils.tensorboard import SummaryWriter  # noqa: PLC0415
+        except ImportError as error:
+            raise RuntimeError("TensorBoard logging needs the package 'tensorboard'; install it") from error
+        purge = record.step + 1 if record.resumed else None
+        self._writer = SummaryWriter(str(self.folder), purge_step=purge)
+
+    def on_step(self, record: StepRecord) -> None:
+        """Write the record's scalars."""
+        self._write(
+            record.step,
+            {
+                "train/loss": record.loss,
+                "train/grad_norm": record.grad_norm,
+                "train/learning_rate": record.learning_rate,
+                "experts/imbalance": record.imbalance,
+                "speed/sequences_per_second": record.sequences_per_second,
+                "speed/tokens_per_second": record.tokens_per_second,
+                **{f"train/{name}": value for name, value in record.metrics.items() if name != "loss"},
+            },
+        )
+
+    def on_evaluation(self, record: EvaluationRecord) -> None:
+        """Write the metrics."""
+        self._write(record.step, {f"evaluation/{name}": value for name, value in record.metrics.items()})
+
+    def on_end(self, status: TrainingStatus) -> None:  # noqa: ARG002  (the hook's signature)
+        """Close the event file."""
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
+
+    def _write(self, step: int, scalars: dict[str, float | None]) -> None:
+        if self._writer is None:
+            raise RuntimeError("TensorBoardLogger received a record before on_start")
+        for name, value in scalars.items():
+            if value is not None:
+                self._writer.add_scalar(name, value, step)

@@ -1,0 +1,326 @@
+"""The training loop: steps, evaluation, checkpoints, resume. What each part does lives in its own file."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from m.checkpoint.io import load_checkpoint, save_checkpoint
+from m.checkpoint.payload import model_payload
+from m.training.callbacks import Callback, CallbackList
+from m.training.config import TrainingConfig
+from m.training.ema import Ema
+from m.training.errors import NonFiniteLossError
+from m.training.interfaces import Batch, BatchMetrics, BatchSource, Evaluate, TrainableModel
+from m.training.meter import StepMeter
+from m.training.optimizer import build_optimizer, set_learning_rate
+from m.training.precision import choose_precision
+from m.training.random_state import preserved_random, seed_all
+from m.training.records import EvaluationRecord, StartRecord, TrainingResult, TrainingStatus
+from m.training.schedule import learning_rate_factor
+from m.training.signals import InterruptGuard
+from m.training.state import Progress, capture_state, restore_state
+from m.training.step import accumulate_gradients, apply_gradients
+
+BEST_NAME = "best_model.pt"
+FINAL_NAME = "final_model.pt"
+STATE_NAME = "training_state.pt"
+
+
+class Trainer:
+    """Trains a model and leaves ``best_model.pt``, ``final_model.pt`` and ``training_state.pt`` behind.
+
+    Args:
+        model: an `nn.Module` that is a `TrainableModel`; moved to ``device``.
+        data: called with the index of the first micro-batch to deliver (see `BatchSource`).
+        config: options.
+        output_dir: folder for the files; created when missing.
+        device: where to train.
+        evaluate: called with the model in eval mode (averaged weights when EMA is on), without autocast,
+            every ``eval_interval`` steps and at the end; what it draws from random generators does not
+            disturb training. Without it no ``best_model.pt`` is written.
+        batch_metrics: further metrics of training batches for the step records. Called only in steps
+            that end with a record, so these are of that step, not means over all since the last.
+        callbacks: receivers of the run's records, called in order.
+        metadata: plain content kept in every checkpoint; its key ``model_config``, when present, becomes
+            the ``model_config`` of model checkpoints.
+
+    Raises:
+        TypeError: the model lacks a method of `TrainableModel`.
+        ValueError: parameter kinds are missing or unknown.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        data: BatchSource,
+        config: TrainingConfig,
+        *,
+        output_dir: str | Path,
+        device: str | torch.device = "cpu",
+        evaluate: Evaluate | None = None,
+        batch_metrics: BatchMetrics | None = None,
+        callbacks: Sequence[Callback] = (),
+        metadata: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.device = torch.device(device)
+        self.model = model.to(self.device)
+        self.config = config
+        self.output_dir = Path(output_dir)
+        self.precision = choose_precision(config.precision, self.device)
+        self.progress = Progress()
+        self._data = data
+        self._evaluate_model = evaluate
+        self._batch_metrics = batch_metrics
+        self._callbacks = CallbackList(callbacks)
+        self._metadata = dict(metadata or {})
+        self._optimizer = build_optimizer(self.model, _parameter_kinds(self.model), config)
+        self._ema = Ema(self.model, config.ema_decay) if config.ema_decay > 0 else None
+        self._meter = StepMeter()
+        self._saved_step: int | None = None
+        self._started = time.perf_counter()
+
+    def fit(self, *, resume: bool = False) -> TrainingResult:
+        """Train until ``max_steps``, or until SIGINT or SIGTERM asks to stop.
+
+        Args:
+            resume: go on from ``training_state.pt``; on one machine the result is identical, bit for
+                bit, to that of a run that never stopped.
+
+        Raises:
+            FileExistsError: a fresh run into a folder that already holds one.
+            CheckpointError: there is no state to resume from, or it does not fit.
+            NonFiniteLossError: the loss or the gradient is NaN or infinite.
+        """
+        changed: tuple[str, ...] = ()
+        if resume:
+            changed = self._restore()
+        else:
+            self._refuse_overwriting()
+            seed_all(self.config.seed)
+        self._started = time.perf_counter()
+        status: TrainingStatus = "failed"
+        with InterruptGuard() as interrupt:
+            try:
+                self._callbacks.on_start(self._start_record(resume, changed))
+                status = self._run(interrupt)
+            finally:
+                self._callbacks.on_end(status)
+        return TrainingResult(
+            status=status,
+            step=self.progress.step,
+            best_value=self.progress.best_value,
+            best_step=self.progress.best_step,
+            metrics=self.progress.metrics,
+            elapsed=self._elapsed(),
+        )
+
+    def _run(self, interrupt: InterruptGuard) -> TrainingStatus:
+        self.model.train()
+        if self.progress.step < self.config.max_steps:
+            self._evaluate_if_due()  # a run stopped at an evaluation step left it to its successor
+            with self._open_data() as batches:
+                while self.progress.step < self.config.max_steps and not interrupt.requested:
+                    self._step(batches)
+                    if not interrupt.requested:
+                        self._evaluate_if_due()
+                        self._save_state_if_due()
+        if self.progress.step < self.config.max_steps:
+            self._save_state()
+            return "interrupted"
+        self._finish()
+        return "finished"
+
+    @contextlib.contextmanager
+    def _open_data(self) -> Iterator[Iterator[Batch]]:
+        batches = self._data(self.progress.step * self.config.accumulation_steps)
+        try:
+            yield batches
+        finally:
+            close = getattr(batches, "close", None)  # generators and worker pools have one
+            if close is not None:
+                close()
+
+    def _step(self, batches: Iterator[Batch]) -> None:
+        config, progress = self.config, self.progress
+        began = time.perf_counter()
+        rate = config.learning_rate * learning_rate_factor(
+            progress.step,
+            max_steps=config.max_steps,
+            warmup_steps=config.effective_warmup_steps,
+            schedule=config.schedule,
+            min_fraction=config.min_learning_rate_fraction,
+        )
+        set_learning_rate(self._optimizer, rate)
+        number = progress.step + 1
+        reported = number % config.log_interval == 0 or number == config.max_steps
+        outcome = accumulate_gradients(
+            self.model,
+            batches,
+            accumulation_steps=config.accumulation_steps,
+            clip_norm=config.gradient_clip_norm,
+            precision=self.precision,
+            device=self.device,
+            batch_metrics=self._batch_metrics if reported else None,
+        )
+        if not outcome.is_finite():
+            raise NonFiniteLossError(
+                step=number,
+                learning_rate=rate,
+                found=outcome.non_finite_names(),
+                saved_step=self._saved_step,
+                state_path=self.output_dir / STATE_NAME,
+            )
+        apply_gradients(self.model, self._optimizer, outcome)
+        if self._ema is not None:
+            self._ema.update()
+        progress.step = number
+        self._meter.add(outcome, time.perf_counter() - began)
+        if reported:
+            record = self._meter.take(step=progress.step, learning_rate=rate, elapsed=self._elapsed())
+            self._callbacks.on_step(record)
+
+    def _evaluate_if_due(self) -> None:
+        step = self.progress.step
+        if step > 0 and step % self.config.eval_interval == 0:
+            self._evaluate()
+
+    def _evaluate(self) -> None:
+        """Evaluate unless this step has been; keep the weights when they are the best so far."""
+        progress = self.progress
+        if self._evaluate_model is None or progress.last_evaluated == progress.step:
+            return
+        began = time.perf_counter()
+        with self._shipped_weights(), preserved_random(self.device), torch.no_grad():
+            self.model.eval()
+            try:
+                found = self._evaluate_model(self.model, progress.step)
+            finally:
+                self.model.train()
+        metrics = {name: float(value) for name, value in found.items()}
+        is_best = self._is_best(metrics)
+        progress.last_evaluated, progress.metrics = progress.step, metrics
+        if is_best:
+            progress.best_value, progress.best_step = metrics[self.config.best_metric], progress.step
+            self._save_model(BEST_NAME)
+        self._callbacks.on_evaluation(
+            EvaluationRecord(
+                step=progress.step,
+                metrics=metrics,
+                is_best=is_best,
+                seconds=time.perf_counter() - began,
+                elapsed=self._elapsed(),
+            )
+        )
+
+    def _is_best(self, metrics: Mapping[str, float]) -> bool:
+        name, best = self.config.best_metric, self.progress.best_value
+        if name not in metrics:
+            raise ValueError(
+                f"the evaluation has no '{name}' (training.best_metric); it has {sorted(metrics)}"
+            )
+        value = metrics[name]
+        if math.isnan(value):
+            return False
+        if best is None:
+            return True
+        return value < best if self.config.best_mode == "min" else value > best
+
+    def _finish(self) -> None:
+        self._evaluate()
+        final = self.output_dir / FINAL_NAME
+        if self._saved_step != self.progress.step or not final.exists():
+            self._save_model(FINAL_NAME)
+            self._save_state()  # last: a state at max_steps means that all other files are there
+
+    def _save_model(self, name: str) -> None:
+        metadata = {key: value for key, value in self._metadata.items() if key != "model_config"}
+        with self._shipped_weights():
+            payload = model_payload(
+                self.model.state_dict(),
+                model_config=self._metadata.get("model_config"),
+                step=self.progress.step,
+                metrics=self.progress.metrics if self.progress.last_evaluated == self.progress.step else {},
+                metadata=metadata,
+            )
+            save_checkpoint(self.output_dir / name, payload)
+        self._callbacks.on_checkpoint(self.output_dir / name, self.progress.step)
+
+    def _save_state_if_due(self) -> None:
+        step = self.progress.step
+        if step % self.config.checkpoint_interval == 0 and step < self.config.max_steps:
+            self._save_state()
+
+    def _save_state(self) -> None:
+        progress = Progress(**{**vars(self.progress), "elapsed": self._elapsed()})
+        state = capture_state(
+            model=self.model,
+            optimizer=self._optimizer,
+            ema=self._ema,
+            progress=progress,
+            config=self.config,
+            metadata=self._metadata,
+            device=self.device,
+        )
+        path = self.output_dir / STATE_NAME
+        save_checkpoint(path, state)
+        self._saved_step = self.progress.step
+        self._callbacks.on_checkpoint(path, self.progress.step)
+
+    def _restore(self) -> tuple[str, ...]:
+        path = self.output_dir / STATE_NAME
+        self.progress, changed = restore_state(
+            load_checkpoint(path, kind="training_state"),
+            source=str(path),
+            model=self.model,
+            optimizer=self._optimizer,
+            ema=self._ema,
+            config=self.config,
+            device=self.device,
+        )
+        self._saved_step = self.progress.step
+        return changed
+
+    def _refuse_overwriting(self) -> None:
+        held = [n for n in (BEST_NAME, FINAL_NAME, STATE_NAME) if (self.output_dir / n).exists()]
+        if held:
+            raise FileExistsError(
+                f"{self.output_dir} already holds a run ({', '.join(held)}); "
+                "resume it, or choose another folder"
+            )
+
+    def _shipped_weights(self) -> contextlib.AbstractContextManager[None]:
+        return contextlib.nullcontext() if self._ema is None else self._ema.applied()
+
+    def _elapsed(self) -> float:
+        return self.progress.elapsed + time.perf_counter() - self._started
+
+    def _start_record(self, resumed: bool, changed: tuple[str, ...]) -> StartRecord:
+        return StartRecord(
+            step=self.progress.step,
+            max_steps=self.config.max_steps,
+            resumed=resumed,
+            changed=changed,
+            device=str(self.device),
+            precision=self.precision.name,
+            precision_reason=self.precision.reason,
+            parameters=sum(p.numel() for p in self.model.parameters() if p.requires_grad),
+            output_dir=self.output_dir,
+            config=self.config,
+        )
+
+
+def _parameter_kinds(model: nn.Module) -> Mapping[str, Any]:
+    missing = [
+        n for n in ("loss", "update_routers", "parameter_kinds") if not callable(getattr(model, n, None))
+    ]
+    if missing or not isinstance(model, TrainableModel):
+        raise TypeError(f"{type(model).__name__} cannot be trained: it lacks {', '.join(missing)}()")
+    return model.parameter_kinds()

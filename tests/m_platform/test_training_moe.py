@@ -1,0 +1,72 @@
+"""The loop with the real model: the documented example, and exact resume."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from training_helpers import StopAt, assert_same, config, state_of
+
+from m.checkpoint import load_checkpoint, load_model
+from m.config import from_dict, to_dict
+from m.moe import ModelConfig, MoESequenceRegressor, SequenceBatch
+from m.training import Trainer
+
+DOCS = Path(__file__).parents[2] / "docs" / "training.md"
+
+
+def test_the_documented_example_runs_and_learns(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    snippet = re.search(r"```python\n(.*?)```", DOCS.read_text(encoding="utf-8"), re.DOTALL)
+    assert snippet is not None
+    names: dict[str, object] = {}
+    exec(compile(snippet[1], str(DOCS), "exec"), names)
+    result = names["result"]
+    assert (result.status, result.step) == ("finished", 60)
+    again = names["evaluate"](load_model("spirals/best_model.pt"), 0)
+    assert again["loss"] == pytest.approx(result.best_value, abs=1e-5)
+    untrained = MoESequenceRegressor(names["model_config"]).eval()
+    assert again["position_error"] < 0.7 * names["evaluate"](untrained, 0)["position_error"]
+
+
+MODEL = {
+    "dim": 32,
+    "n_layers": 2,
+    "dropout": 0.1,
+    "attention": {"n_heads": 4},
+    "router": {"n_experts": 4},
+    "head": {"prediction_steps": 4},
+}
+
+
+def stream(first: int):
+    index = first
+    while True:
+        steps = torch.randn(4, 16, 3, generator=torch.Generator().manual_seed(index))
+        path = steps.cumsum(1)
+        yield SequenceBatch(path[:, :12], path)
+        index += 1
+
+
+def run(folder, *, kind: str, callbacks=(), resume=False):
+    router = {**MODEL["router"], "kind": kind}
+    model_config = from_dict(ModelConfig, {**MODEL, "router": router})
+    torch.manual_seed(5)
+    model = MoESequenceRegressor(model_config)
+    options = config(max_steps=8, log_interval=1, accumulation_steps=2, ema_decay=0.9)
+    metadata = {"model_config": to_dict(model_config)}
+    trainer = Trainer(model, stream, options, output_dir=folder, callbacks=callbacks, metadata=metadata)
+    return trainer.fit(resume=resume)
+
+
+@pytest.mark.parametrize("kind", ["topk", "topk_bias", "sinkhorn"])
+def test_resume_is_exact_with_the_real_model(tmp_path, kind):
+    run(tmp_path / "straight", kind=kind)
+    assert run(tmp_path / "split", kind=kind, callbacks=[StopAt(3)]).step == 3
+    run(tmp_path / "split", kind=kind, resume=True)
+    assert_same(state_of(tmp_path / "split"), state_of(tmp_path / "straight"))
+    final = load_checkpoint(tmp_path / "split" / "final_model.pt")
+    loaded = load_model(tmp_path / "straight" / "final_model.pt")
+    assert_same(dict(loaded.state_dict()), final["model"])
