@@ -2,8 +2,9 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
+from rich import box
 from rich.console import Group
 from rich.table import Table
 
@@ -25,6 +26,7 @@ compare them with the true path. n/a: the horizon is too short to define the val
 All metrics are defined in docs/metrics.md."""
 
 Rows = list[list[str]]
+HEADING_WIDTH = 12  # longer words of a heading are broken, so that tables fit 80 columns
 
 
 def render_text(
@@ -58,7 +60,7 @@ def render_table(result: EvaluationResult) -> Group:
     """Build rich tables for a terminal: position error per motion type, then every metric on all windows."""
     tables = [
         _rich_table(f"Position error in metres, {result.num_windows} windows", _summary_rows(result, False)),
-        _rich_table("All metrics, all motion types mixed", _metric_rows(result, MIXED)),
+        _rich_table("All metrics, all motion types mixed (* best)", _short_metric_rows(result, MIXED)),
     ]
     return Group(*tables)
 
@@ -169,6 +171,13 @@ def _metric_rows(result: EvaluationResult, group: str) -> Rows:
     return [*rows, ["position_error_median", "m", "lower", *median]]
 
 
+def _short_metric_rows(result: EvaluationResult, group: str) -> Rows:
+    """The same without direction and true path, which are left to the full report."""
+    header, *rows = _metric_rows(result, group)
+    named = [[row[0] if row[1] == "-" else f"{row[0]} ({row[1]})", *row[3:-1]] for row in rows]
+    return [[header[0], *header[3:-1]], *named]
+
+
 def _marked(spec: MetricSpec, values: Sequence[float]) -> list[str]:
     """Write the values, the best of several with a star where the metric compares with the truth."""
     defined = [value for value in values if math.isfinite(value)]
@@ -223,7 +232,7 @@ def _position_error(scores: GroupScores, with_interval: bool) -> str:
 def _percent(value: float | None) -> str:
     if value is None:
         return "n/a"
-    return f"{abs(value):.1f} % {'better' if value >= 0 else 'worse'}"
+    return f"{abs(value):.0f} % {'better' if value >= 0 else 'worse'}"
 
 
 def _number(value: float, digits: int = 4) -> str:
@@ -257,9 +266,14 @@ def _section(title: str, rows: Rows) -> str:
 
 
 def _rich_table(title: str, rows: Rows) -> Table:
-    table = Table(title=title, title_justify="left")
+    """Tables that fit 80 columns: long headings wrap, numbers never do."""
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for column, name in enumerate(rows[0]):
-        table.add_column(name, justify="left" if column == 0 else "right", no_wrap=column == 0)
+        width = max(len(row[column]) for row in rows[1:])
+        if column > 0:
+            width = max(width, min(max(len(word) for word in name.split()), HEADING_WIDTH))
+        justify: Literal["left", "right"] = "left" if column == 0 else "right"
+        table.add_column(name, justify=justify, width=width, overflow="fold")
     for row in rows[1:]:
         table.add_row(*row, style="bold" if row[0] == MIXED else None)
     return table

@@ -14,7 +14,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from examples.trajectory_3d.forecasters import FloatArray
 
@@ -95,6 +95,14 @@ def frame_2d(axes: Axes, paths: Sequence[FloatArray], plane: tuple[int, int]) ->
     axes.set_xlabel(f"{AXIS_NAMES[plane[0]]} (m)")
     axes.set_ylabel(f"{AXIS_NAMES[plane[1]]} (m)")
     tidy(axes)
+
+
+def use_log_scale(axes: Axes) -> None:
+    """Logarithmic y axis whose ticks read as plain numbers: 0.02, 0.05, 0.1."""
+    axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0), numticks=12))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.yaxis.set_minor_locator(NullLocator())
 
 
 def tidy(axes: Axes, grid: Literal["both", "x", "y"] = "both") -> None:

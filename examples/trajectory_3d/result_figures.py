@@ -17,6 +17,7 @@ from examples.trajectory_3d.figure_style import (
     new_figure,
     say,
     tidy,
+    use_log_scale,
 )
 from examples.trajectory_3d.metrics import METRICS, MetricSpec
 
@@ -88,8 +89,8 @@ def _draw_series(
     if not drawn:
         say(axes, "not recorded")
         return
-    if key not in {"learning_rate", "sequences_per_second"} and min(drawn) > 0:
-        axes.set_yscale("log")
+    if key.endswith("_error") and min(drawn) > 0:
+        use_log_scale(axes)
     elif min(drawn) >= 0:
         axes.set_ylim(bottom=0.0)
     axes.set_xlabel("step")
@@ -181,5 +182,5 @@ def _finish_bars(axes: Axes, spec: MetricSpec, groups: Sequence[str], drawn: Seq
     if not drawn:
         say(axes, "undefined for this horizon")
     elif len(positive) == len(drawn) and max(drawn) > LOG_SCALE_RATIO * min(drawn):
-        axes.set_yscale("log")
+        use_log_scale(axes)
         axes.set_ylabel("log scale", fontsize=8)

@@ -46,12 +46,12 @@ def train(
         ConfigError: resuming a run of another model or other data.
         NonFiniteLossError: see `m.training.Trainer.fit`.
     """
-    prepare_folder(folder, experiment, resume=resume)
     torch.manual_seed(experiment.training.seed)
     model = MoESequenceRegressor(experiment.model)
     validation = evaluation_windows(
         experiment.dataset, "validation", experiment.evaluation.validation_windows
     )
+    prepare_folder(folder, experiment, resume=resume)  # last: what was wrong so far leaves nothing behind
     step_seconds = experiment.dataset.time_step
     trainer = Trainer(
         model,

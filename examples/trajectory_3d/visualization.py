@@ -46,6 +46,7 @@ __all__ = [
     "save_figure",
 ]
 
+REFERENCE_COLORS = (BLUE, GREEN, PURPLE, SKY)
 REFERENCE_STYLES = (":", "-.", (0, (5, 1)), (0, (1, 3)))
 EXPERT_COLORS = (BLUE, GREEN, PURPLE, ORANGE, SKY, YELLOW)  # not those of the truth and the forecast
 EXPERT_MARKS = ("o", "s", "^", "D", "v", "P", "X", "h")
@@ -218,7 +219,7 @@ def _draw_paths(
 
 
 def _draw_experts(axes: Any, guess: FloatArray, experts: IntArray | None, plane: tuple[int, ...]) -> None:
-    if experts is None:
+    if experts is None or len(np.unique(experts[0])) == 1:  # one expert: the legend says it
         return
     for expert in np.unique(experts[0]):
         points = guess[experts[0] == expert][:, list(plane)]
@@ -276,7 +277,8 @@ def _draw_error(
     for index, (name, reference) in enumerate(references.items()):
         error = np.linalg.norm(reference.mean[0] - truth, axis=-1)
         style = REFERENCE_STYLES[index % len(REFERENCE_STYLES)]
-        handles += axes.plot(times, error, linestyle=style, color=BLUE, label=name, linewidth=1.4)
+        color = REFERENCE_COLORS[index % len(REFERENCE_COLORS)]
+        handles += axes.plot(times, error, linestyle=style, color=color, label=name, linewidth=1.4)
         largest = max(largest, float(error.max()))
     axes.set_ylim(0.0, _headroom(largest))
     axes.set_ylabel("distance to the true position (m)")
@@ -294,18 +296,22 @@ def _mean_error(truth: FloatArray, forecast: PathForecast) -> float:
 
 
 def _legend(forecast: PathForecast) -> list[Any]:
+    ids = forecast.expert_ids
+    experts = [] if ids is None else [int(expert) for expert in np.unique(ids)]
     handles: list[Any] = [
         Line2D([], [], linestyle="none", marker=".", color=OBSERVED_GREY, label="observed"),
         Line2D([], [], linestyle="none", marker="D", color=BLACK, label="last observed point"),
         Line2D([], [], color=BLACK, linewidth=2.2, label="true path"),
         Line2D(
             [], [], color=VERMILLION, linestyle="--", marker="o", markerfacecolor="white", markersize=4,
-            label="forecast",
+            label="forecast" if len(experts) != 1 else f"forecast, led by expert {experts[0]}",
         ),
     ]  # fmt: skip
     if _interval(forecast):
         handles.append(Ellipse((0, 0), 1, 1, color=VERMILLION, alpha=0.2, label="80 % interval per axis"))
-    for expert in [] if forecast.expert_ids is None else np.unique(forecast.expert_ids):
-        style = _expert_style(int(expert))
-        handles.append(Line2D([], [], linestyle="none", label=f"expert {expert}", **style))
+    if len(experts) > 1:
+        handles += [
+            Line2D([], [], linestyle="none", label=f"expert {expert}", **_expert_style(expert))
+            for expert in experts
+        ]
     return handles

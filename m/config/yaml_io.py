@@ -62,9 +62,16 @@ def load_config(cls: type[T], path: Path | str, overrides: Iterable[str] = ()) -
     return from_dict(cls, apply_overrides(read_yaml(path), overrides), source=source)
 
 
+class _PlainDumper(yaml.SafeDumper):
+    """Writes a value that occurs twice twice, instead of an anchor and a reference to it."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
 def dump_yaml(data: Any) -> str:
     """YAML text of plain data, keys in the order given."""
-    return str(yaml.safe_dump(data, sort_keys=False, allow_unicode=True))
+    return str(yaml.dump(data, Dumper=_PlainDumper, sort_keys=False, allow_unicode=True))
 
 
 def write_yaml(path: Path | str, data: Any) -> None:

@@ -255,7 +255,7 @@ def test_text_report_is_ascii_aligned_and_complete(result):
     assert "66.7 % / 0.1000" in text
     curve = next(line for line in text.splitlines() if line.startswith("curve "))
     gain = result.improvement("offset", "curve")
-    assert curve.endswith(f"{abs(gain):.1f} % {'better' if gain >= 0 else 'worse'}")
+    assert curve.endswith(f"{abs(gain):.0f} % {'better' if gain >= 0 else 'worse'}")
     tables = [block.splitlines() for block in text.split("\n\n") if "---" in block]
     for _, rule, header, *body in tables:
         assert len(rule) == len(header) == max(len(line) for line in body)
