@@ -65,7 +65,7 @@ def load_config(cls: type[T], path: Path | str, overrides: Iterable[str] = ()) -
 class _PlainDumper(yaml.SafeDumper):
     """Writes a value that occurs twice twice, instead of an anchor and a reference to it."""
 
-    def ignore_aliases(self, data: Any) -> bool:
+    def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002  (the interface of the base class)
         return True
 
 

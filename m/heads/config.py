@@ -17,6 +17,8 @@ class HeadConfig:
     Attributes:
         prediction_steps: points P that every position predicts at once.
         distribution: family of the per-step marginals.
+        mode_decay: the head predicts cosine modes along the P steps, of which mode k weighs
+            ``(1 + k) ** -mode_decay``: above 0, forecasts are smooth before they are exact.
         residual: predict offsets from the current point instead of places in the anchored frame.
             Needs targets that are input channels (``target_dim <= input_dim``).
         min_scale: smallest scale parameter, in anchored units, so that the likelihood stays bounded.
@@ -24,9 +26,11 @@ class HeadConfig:
 
     prediction_steps: int = 16
     distribution: DistributionKind = "laplace"
+    mode_decay: float = 1.0
     residual: bool = True
     min_scale: float = 1e-4
 
     def __post_init__(self) -> None:
         at_least("head.prediction_steps", self.prediction_steps, 1)
+        at_least("head.mode_decay", self.mode_decay, 0.0)
         positive("head.min_scale", self.min_scale)

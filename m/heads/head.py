@@ -20,14 +20,26 @@ def _inverse_softplus(value: float) -> float:
     return value + math.log(-math.expm1(-value))
 
 
+def cosine_modes(steps: int, decay: float) -> Tensor:
+    """Cosine modes (DCT-II) along the steps, column k scaled by ``(1 + k) ** -decay``, ``[P, P]``.
+
+    A change of basis, so anything can still be predicted; but with equal coefficients slow modes
+    dominate, and a forecast is a smooth curve from the first training step on.
+    """
+    step = torch.arange(steps, dtype=torch.float64)
+    modes = torch.cos(torch.pi / steps * (step[:, None] + 0.5) * step)
+    return (modes * (1 + step) ** -decay).float()
+
+
 class DistributionHead(nn.Module):
-    """Linear map to location and scale of P steps of K channels.
+    """Linear map to location (in cosine modes) and scale of P steps of K channels.
 
     The correlation of neighbouring steps is not predicted but measured: a running average over the
     training residuals, held in the buffer ``step_correlation``.
     """
 
     step_correlation: Tensor
+    modes: Tensor
 
     def __init__(self, dim: int, target_dim: int, config: HeadConfig) -> None:
         super().__init__()
@@ -35,6 +47,8 @@ class DistributionHead(nn.Module):
         self.target_dim = target_dim
         self.projection = nn.Linear(dim, config.prediction_steps * target_dim * 2)
         self.register_buffer("step_correlation", torch.zeros(()))
+        modes = cosine_modes(config.prediction_steps, config.mode_decay)
+        self.register_buffer("modes", modes, persistent=False)  # follows from the configuration
         if config.distribution == "student_t":
             self.raw_nu = nn.Parameter(torch.tensor(_inverse_softplus(_INITIAL_NU_ABOVE_TWO)))
 
@@ -58,7 +72,7 @@ class DistributionHead(nn.Module):
         with torch.autocast(hidden.device.type, enabled=False):
             raw = self.projection(hidden.to(self.projection.weight.dtype)).to(dtype)
         raw = raw.unflatten(-1, (self.config.prediction_steps, self.target_dim, 2))
-        location = raw[..., 0]
+        location = self.modes.to(dtype) @ raw[..., 0]
         if reference is not None:
             location = location + reference.unsqueeze(-2).to(dtype)
         scale = F.softplus(raw[..., 1]) + self.config.min_scale

@@ -49,6 +49,7 @@ def model_size(config: ModelConfig) -> ModelSize:
     embedding = config.window * config.input_dim * config.dim
     head_outputs = config.head.prediction_steps * config.target_dim * 2
     head = config.dim * head_outputs
+    modes = config.head.prediction_steps**2 * config.target_dim  # multiplied, not learned
     around = embedding + config.dim + config.dim + head + head_outputs
     around += 1 if config.head.distribution == "student_t" else 0
     experts_held = router.top_k if router.is_dense else router.n_experts
@@ -58,6 +59,6 @@ def model_size(config: ModelConfig) -> ModelSize:
         total_parameters=around + config.n_layers * (layer + experts_held * one_expert),
         active_parameters=around + config.n_layers * (layer + router.top_k * one_expert),
         kv_values_per_token=config.n_layers * 2 * config.attention.kv_heads * config.head_dim,
-        matmul_flops_per_token=2 * (embedding + head + config.n_layers * multiplied),
+        matmul_flops_per_token=2 * (embedding + head + modes + config.n_layers * multiplied),
         attention_flops_per_pair=config.n_layers * 4 * config.attention.n_heads * config.head_dim,
     )

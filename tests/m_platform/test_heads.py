@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import scipy.fft
 import scipy.integrate
 import scipy.stats
 import torch
 
 from m.heads import DistributionHead, HeadConfig, StepDistribution
+from m.heads.head import cosine_modes
 
 KINDS = ("gaussian", "laplace", "student_t")
 FAMILIES = {"gaussian": scipy.stats.norm, "laplace": scipy.stats.laplace}
@@ -102,3 +104,25 @@ def test_every_density_integrates_to_one(kind):
 def test_quantile_levels_outside_the_open_interval_are_refused():
     with pytest.raises(ValueError, match="strictly between 0 and 1, got 1"):
         distribution("gaussian").quantile(1)
+
+
+@pytest.mark.parametrize("decay", [0.0, 1.0])
+def test_modes_are_scipys_cosine_transform_and_lose_nothing(decay):
+    modes = cosine_modes(12, decay).double().numpy()
+    weights = (1 + np.arange(12)) ** -decay
+    path = np.random.default_rng(0).normal(size=12)
+    # scipy's DCT-II is twice the sum over the unscaled modes.
+    np.testing.assert_allclose(2 * (modes / weights).T @ path, scipy.fft.dct(path, type=2), atol=1e-5)
+    coefficients = np.linalg.solve(modes, path)
+    np.testing.assert_allclose(modes @ coefficients, path, atol=1e-9)
+
+
+def test_equal_coefficients_make_smooth_forecasts():
+    rough = {}
+    for decay in (0.0, 1.0):
+        torch.manual_seed(0)
+        head = DistributionHead(16, 3, HeadConfig(prediction_steps=32, mode_decay=decay))
+        head.reset_parameters(0.02)
+        path = head(torch.randn(64, 16), None).location.detach()
+        rough[decay] = (path.diff(dim=1).diff(dim=1).norm() / path.norm()).item()
+    assert rough[1.0] < 0.4 * rough[0.0]
