@@ -60,7 +60,7 @@ class ModelConfig:
     target_dim: int = 3
     dim: int = 256
     n_layers: int = 4
-    window: int = 16
+    window: int = 32
     dropout: float = 0.0
     norm_eps: float = 1e-6
     attention: AttentionConfig = field(default_factory=AttentionConfig)
