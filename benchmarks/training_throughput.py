@@ -4,8 +4,9 @@
 
 The whole loop is timed as users run it: data, forward, backward, clipping, optimizer, metrics. Useful
 work is counted as 3 forward passes a step (backward costs two), matrix products only; masked attention
-pairs count, recomputation would not. The limit is the best large square product in the type that
-training computes in, measured before and after, so that a drifting clock shows.
+pairs count, recomputation would not. The limit is the speed of large square products in the type that
+training computes in. It is measured again after every step, and the share is the median over steps:
+shared machines drift, and a figure from one moment would flatter or slander the other.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from benchmarks.report import print_json
 from examples.trajectory_3d.config import ExperimentConfig
@@ -27,45 +29,55 @@ from m.moe import MoESequenceRegressor, model_size
 from m.training import Callback, StepRecord, Trainer, choose_precision
 
 TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+GEMM_SIZE = 2048
+
+
+class GemmClock:
+    """Times square products of one type."""
+
+    def __init__(self, dtype: torch.dtype) -> None:
+        self._factors: tuple[Tensor, Tensor] = (
+            torch.randn(GEMM_SIZE, GEMM_SIZE).to(dtype),
+            torch.randn(GEMM_SIZE, GEMM_SIZE).to(dtype),
+        )
+        self.gigaflops()
+
+    def gigaflops(self, repeats: int = 3) -> float:
+        """Best of a few products, in GFLOP/s."""
+        best = float("inf")
+        for _ in range(repeats):
+            began = time.perf_counter()
+            torch.mm(*self._factors)
+            best = min(best, time.perf_counter() - began)
+        return float(2 * GEMM_SIZE**3 / best / 1e9)
 
 
 class Speeds(Callback):
-    """Collects windows per second of each record."""
+    """Windows per second of each step, and the product's speed right after it (outside the step's time)."""
 
-    def __init__(self) -> None:
-        self.values: list[float] = []
+    def __init__(self, clock: GemmClock) -> None:
+        self._clock = clock
+        self.windows: list[float] = []
+        self.gemm: list[float] = []
 
     def on_step(self, record: StepRecord) -> None:
-        """Remember."""
-        self.values.append(record.sequences_per_second)
+        """Remember both."""
+        self.windows.append(record.sequences_per_second)
+        self.gemm.append(self._clock.gigaflops())
 
 
-def gemm_gigaflops(dtype: torch.dtype, seconds: float = 2.0) -> float:
-    """Best speed of square products of 1024 and 2048, in GFLOP/s."""
-    best = 0.0
-    for size in (1024, 2048):
-        a, b = torch.randn(size, size).to(dtype), torch.randn(size, size).to(dtype)
-        a @ b
-        deadline = time.perf_counter() + seconds / 2
-        while time.perf_counter() < deadline:
-            began = time.perf_counter()
-            a @ b
-            best = max(best, 2 * size**3 / (time.perf_counter() - began) / 1e9)
-    return best
-
-
-def training_speed(experiment: ExperimentConfig, steps: int, warmup: int) -> float:
-    """Median windows per second over ``steps`` optimizer steps, after ``warmup`` more."""
+def measure(experiment: ExperimentConfig, speeds: Speeds, steps: int) -> None:
+    """Train for ``steps`` optimizer steps through the loop that users run."""
+    never = 10**9
     config = replace(
         experiment.training,
-        max_steps=steps + warmup,
+        max_steps=steps,
         warmup_steps=None,
         log_interval=1,
-        eval_interval=10**9,
-        checkpoint_interval=10**9,
+        eval_interval=never,
+        checkpoint_interval=never,
     )
     experiment = replace(experiment, training=config)
-    speeds = Speeds()
     with tempfile.TemporaryDirectory() as folder:
         Trainer(
             MoESequenceRegressor(experiment.model),
@@ -75,7 +87,6 @@ def training_speed(experiment: ExperimentConfig, steps: int, warmup: int) -> flo
             batch_metrics=lambda batch, output: motion_metrics(batch, output, experiment.dataset.time_step),
             callbacks=(speeds,),
         ).fit()
-    return statistics.median(speeds.values[warmup:])
 
 
 def main() -> None:
@@ -90,20 +101,21 @@ def main() -> None:
     arguments = parser.parse_args()
     experiment = load_config(ExperimentConfig, arguments.config, arguments.overrides)
     precision = choose_precision(experiment.training.precision, torch.device("cpu"))
-    gemm = {name: [gemm_gigaflops(dtype)] for name, dtype in TYPES.items()}
-    speed = training_speed(experiment, arguments.steps, arguments.warmup)
-    for name, dtype in TYPES.items():
-        gemm[name].append(gemm_gigaflops(dtype))
+    speeds = Speeds(GemmClock(TYPES[precision.name]))
+    measure(experiment, speeds, arguments.steps + arguments.warmup)
+    windows, gemm = speeds.windows[arguments.warmup :], speeds.gemm[arguments.warmup :]
     size = model_size(experiment.model)
     work = 3 * size.forward_flops(experiment.dataset.sequence_length) / 1e9
-    limit = max(gemm[precision.name])
-    share = speed * work / limit
+    share = statistics.median(w * work / g for w, g in zip(windows, gemm, strict=True))
+    speed, limit = statistics.median(windows), statistics.median(gemm)
     print(f"{experiment.name}: {size.total_parameters:,} parameters, {size.active_parameters:,} active")
     print(f"precision {precision.name}: {precision.reason}")
-    for name, values in gemm.items():
-        print(f"{name} product, before / after: {values[0]:8.0f} / {values[1]:.0f} GFLOP/s")
+    print(
+        f"{precision.name} product of {GEMM_SIZE} x {GEMM_SIZE}: {limit:.0f} GFLOP/s, "
+        f"{min(gemm):.0f} to {max(gemm):.0f}"
+    )
     print(f"training: {speed:.1f} windows/s of {experiment.dataset.sequence_length} points")
-    print(f"useful work: {speed * work:.0f} GFLOP/s = {share:.0%} of the {precision.name} product")
+    print(f"useful work: {speed * work:.0f} GFLOP/s; {share:.0%} of the product (median over steps)")
     print_json(
         "training_throughput",
         {
@@ -112,7 +124,7 @@ def main() -> None:
             "precision": precision.name,
             "windows_per_second": round(speed, 2),
             "gflop_per_window": round(work, 4),
-            "gemm_gflops": {name: [round(value, 1) for value in values] for name, values in gemm.items()},
+            "gemm_gflops": round(limit, 1),
             "share_of_gemm": round(share, 4),
         },
     )

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from m.attention.cache import LayerCache
 from m.attention.config import AttentionConfig
-from m.attention.rope import Rotation, rotate
+from m.attention.rope import rotate
 
 
 def causal_mask(positions: Tensor, slots: int) -> Tensor:
@@ -38,7 +38,7 @@ class CausalSelfAttention(nn.Module):
     def forward(
         self,
         x: Tensor,
-        rope: Rotation,
+        rope: Tensor,
         *,
         positions: Tensor | None = None,
         mask: Tensor | None = None,
@@ -48,7 +48,7 @@ class CausalSelfAttention(nn.Module):
 
         Args:
             x: ``[B, T, D]``.
-            rope: angles of the T positions.
+            rope: rotations of the T positions.
             positions: ``[B, T]`` int64, needed with a cache.
             mask: ``[B, 1, T, S]`` from `causal_mask`, needed with a cache; without one the tokens
                 are a whole sequence from its start.
@@ -59,8 +59,8 @@ class CausalSelfAttention(nn.Module):
         """
         batch, length, _ = x.shape
         heads = self.qkv(x).view(batch, length, -1, self.head_dim).transpose(1, 2)  # [B, H + 2 H_kv, T, hd]
-        q, k, v = heads.split((self.n_heads, self.kv_heads, self.kv_heads), dim=1)
-        q, k = rotate(q, rope), rotate(k, rope)
+        qk, v = heads.split((self.n_heads + self.kv_heads, self.kv_heads), dim=1)
+        q, k = torch.split(rotate(qk, rope), [self.n_heads, self.kv_heads], dim=1)
         if cache is not None:
             if positions is None or mask is None:
                 raise ValueError("attention with a cache needs the tokens' positions and a mask")

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from m.experts.activation import apply_activation, is_gated
 from m.experts.config import Activation, ExpertsConfig
-from m.experts.dispatch import combine, dispatch
+from m.experts.dispatch import combine, dispatch, sort_by_expert
 from m.experts.matmul import grouped_matmul
 
 
@@ -52,7 +52,7 @@ class Experts(nn.Module):
             return self._batched(tokens, experts, weights).to(tokens.dtype)
         dtype = autocast_type(tokens)
         plan = dispatch(experts, self.n_experts)
-        sorted_tokens = tokens.to(dtype)[plan.source]  # [N*K, D]
+        sorted_tokens = sort_by_expert(tokens.to(dtype), plan)  # [N*K, D]
         hidden = grouped_matmul(sorted_tokens, self.w_in.to(dtype), plan.counts, self.config.kernel)
         hidden = apply_activation(hidden, self.config.activation)  # [N*K, F]
         outputs = grouped_matmul(hidden, self.w_out.to(dtype), plan.counts, self.config.kernel)

@@ -55,8 +55,8 @@ class DistributionHead(nn.Module):
     def reset_parameters(self, std: float) -> None:
         """Small weights; biases that start every scale at a sensible width."""
         nn.init.normal_(self.projection.weight, std=std)
-        bias = torch.zeros(self.config.prediction_steps, self.target_dim, 2)
-        bias[..., 1] = _inverse_softplus(_INITIAL_SCALE)
+        bias = torch.zeros(2, self.target_dim, self.config.prediction_steps)
+        bias[1] = _inverse_softplus(_INITIAL_SCALE)
         with torch.no_grad():
             self.projection.bias.copy_(bias.flatten())
 
@@ -71,11 +71,11 @@ class DistributionHead(nn.Module):
         dtype = torch.promote_types(hidden.dtype, torch.float32)
         with torch.autocast(hidden.device.type, enabled=False):
             raw = self.projection(hidden.to(self.projection.weight.dtype)).to(dtype)
-        raw = raw.unflatten(-1, (self.config.prediction_steps, self.target_dim, 2))
-        location = self.modes.to(dtype) @ raw[..., 0]
+        raw = raw.unflatten(-1, (2, self.target_dim, self.config.prediction_steps))  # [..., 2, K, P]
+        location = F.linear(raw[..., 0, :, :], self.modes.to(dtype)).transpose(-1, -2)  # [..., P, K]
         if reference is not None:
             location = location + reference.unsqueeze(-2).to(dtype)
-        scale = F.softplus(raw[..., 1]) + self.config.min_scale
+        scale = F.softplus(raw[..., 1, :, :].transpose(-1, -2)) + self.config.min_scale
         nu = None
         if self.config.distribution == "student_t":
             # Above 2, so that the variance exists.

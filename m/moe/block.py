@@ -6,7 +6,6 @@ from torch import Tensor, nn
 
 from m.attention.attention import CausalSelfAttention
 from m.attention.cache import LayerCache
-from m.attention.rope import Rotation
 from m.moe.config import ModelConfig
 from m.moe.layer import build_feed_forward
 from m.routing.record import LayerRouting
@@ -26,7 +25,7 @@ class TransformerBlock(nn.Module):
     def forward(
         self,
         x: Tensor,
-        rope: Rotation,
+        rope: Tensor,
         valid: Tensor,
         *,
         positions: Tensor | None = None,
