@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
-import scipy.stats
+import scipy.special  # not scipy.stats, which takes seconds to import
 import torch
 from torch import Tensor
 
@@ -71,11 +71,11 @@ class StepDistribution:
         if not 0.0 < q < 1.0:
             raise ValueError(f"a quantile level must lie strictly between 0 and 1, got {q}")
         if self.kind == "gaussian":
-            standard = float(scipy.stats.norm.ppf(q))
+            standard = float(scipy.special.ndtri(q))
         elif self.kind == "laplace":
-            standard = float(scipy.stats.laplace.ppf(q))
+            standard = math.copysign(math.log1p(-abs(2 * q - 1)), q - 0.5)
         else:
-            standard = float(scipy.stats.t.ppf(q, self._nu().item()))
+            standard = float(scipy.special.stdtrit(self._nu().item(), q))
         return self.location + self.scale * standard
 
     def sample(self, temperature: float, generator: torch.Generator | None = None) -> Tensor:
@@ -103,7 +103,7 @@ class StepDistribution:
         """``sqrt(nu / chi2_nu)``, one draw per path, which makes a multivariate t out of normals."""
         nu = self._nu().item()
         uniform = torch.rand(self.location[..., :1, :1].shape, generator=generator, dtype=torch.float64)
-        chi2 = scipy.stats.chi2.ppf(uniform.clamp(_TINY, 1 - _TINY).numpy(), nu)
+        chi2 = 2 * scipy.special.gammaincinv(nu / 2, uniform.clamp(_TINY, 1 - _TINY).numpy())
         return torch.from_numpy((nu / chi2) ** 0.5).to(self.location)
 
     def _nu(self) -> Tensor:
