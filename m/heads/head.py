@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from m.heads.config import HeadConfig
 from m.heads.distribution import StepDistribution
+from m.modes import cosine_modes
 
 _CORRELATION_MOMENTUM = 0.99
 _INITIAL_SCALE = 0.3  # anchored units; about the error of an untrained forecaster
@@ -18,17 +19,6 @@ _INITIAL_NU_ABOVE_TWO = 4.0
 
 def _inverse_softplus(value: float) -> float:
     return value + math.log(-math.expm1(-value))
-
-
-def cosine_modes(steps: int, decay: float) -> Tensor:
-    """Cosine modes (DCT-II) along the steps, column k scaled by ``(1 + k) ** -decay``, ``[P, P]``.
-
-    A change of basis, so anything can still be predicted; but with equal coefficients slow modes
-    dominate, and a forecast is a smooth curve from the first training step on.
-    """
-    step = torch.arange(steps, dtype=torch.float64)
-    modes = torch.cos(torch.pi / steps * (step[:, None] + 0.5) * step)
-    return (modes * (1 + step) ** -decay).float()
 
 
 class DistributionHead(nn.Module):
@@ -47,7 +37,7 @@ class DistributionHead(nn.Module):
         self.target_dim = target_dim
         self.projection = nn.Linear(dim, config.prediction_steps * target_dim * 2)
         self.register_buffer("step_correlation", torch.zeros(()))
-        modes = cosine_modes(config.prediction_steps, config.mode_decay)
+        modes = cosine_modes(config.prediction_steps, -config.mode_decay)
         self.register_buffer("modes", modes, persistent=False)  # follows from the configuration
         if config.distribution == "student_t":
             self.raw_nu = nn.Parameter(torch.tensor(_inverse_softplus(_INITIAL_NU_ABOVE_TWO)))

@@ -47,6 +47,8 @@ class ModelConfig:
         dim: model width, a multiple of 8 (so that grouped matrix products apply) and of the heads.
         n_layers: transformer blocks.
         window: points the embedding of a point looks back over (itself included).
+        window_gain: in that look-back, cosine mode k of the displacements is amplified by
+            ``(1 + k) ** window_gain``, so that curvature is learned as early as speed.
         dropout: on both residual branches, in training.
         norm_eps: epsilon of RMSNorm.
         attention: see `AttentionConfig`.
@@ -61,6 +63,7 @@ class ModelConfig:
     dim: int = 256
     n_layers: int = 4
     window: int = 32
+    window_gain: float = 1.0
     dropout: float = 0.0
     norm_eps: float = 1e-6
     attention: AttentionConfig = field(default_factory=AttentionConfig)
@@ -72,6 +75,7 @@ class ModelConfig:
     def __post_init__(self) -> None:
         for name in ("input_dim", "target_dim", "dim", "n_layers", "window"):
             at_least(f"model.{name}", getattr(self, name), 1)
+        at_least("model.window_gain", self.window_gain, 0.0)
         between("model.dropout", self.dropout, 0.0, 0.99)
         positive("model.norm_eps", self.norm_eps)
         self._check_widths()

@@ -50,6 +50,7 @@ def model_size(config: ModelConfig) -> ModelSize:
     head_outputs = config.head.prediction_steps * config.target_dim * 2
     head = config.dim * head_outputs
     modes = config.head.prediction_steps**2 * config.target_dim  # multiplied, not learned
+    modes += config.window * (config.window - 1) * config.input_dim
     around = embedding + config.dim + config.dim + head + head_outputs
     around += 1 if config.head.distribution == "student_t" else 0
     experts_held = router.top_k if router.is_dense else router.n_experts

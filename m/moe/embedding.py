@@ -4,20 +4,36 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
+
+from m.modes import cosine_modes
 
 
 class WindowEmbedding(nn.Module):
-    """Linear map of a point and its displacements from the W - 1 points before it.
+    """Linear map of a point and of the cosine modes of its displacements from the points before it.
 
     One noisy point says little about motion; a short window of displacements holds velocity and
-    acceleration already, so the first layer need not spend attention on finite differences. Before
-    the start of a sequence its first point is repeated.
+    acceleration already, so the first layer need not spend attention on finite differences. What
+    tells a curve from a straight line is small beside the motion itself, so faster modes are
+    amplified (``gain``): without that, training finds them late. Before the start of a sequence its
+    first point is repeated.
+
+    Args:
+        input_dim: channels D.
+        window: points W looked back over, the current one included.
+        gain: mode k is amplified by ``(1 + k) ** gain``.
+        dim: width of the token.
     """
 
-    def __init__(self, input_dim: int, window: int, dim: int) -> None:
+    modes: Tensor
+
+    def __init__(self, input_dim: int, window: int, gain: float, dim: int) -> None:
         super().__init__()
         self.window = window
         self.projection = nn.Linear(window * input_dim, dim)
+        # W displacements, of which the first is zero: W - 1 modes hold them all.
+        modes = cosine_modes(window, gain)[:, : window - 1] / window**0.5
+        self.register_buffer("modes", modes, persistent=False)  # follows from the configuration
 
     def forward(self, history: Tensor, positions: Tensor) -> Tensor:
         """Embed the points at some positions.
@@ -34,8 +50,9 @@ class WindowEmbedding(nn.Module):
         index = (positions[..., None] - lags).clamp_min(0)  # [B or 1, T, W]
         index = index.expand(batch, -1, -1).flatten(1)  # [B, T*W]
         points = history.gather(1, index[..., None].expand(-1, -1, channels))
-        points = points.view(batch, -1, self.window, channels)
-        current = points[:, :, :1]
-        features = torch.cat((current, current - points[:, :, 1:]), dim=2)  # [B, T, W, D]
-        embedded: Tensor = self.projection(features.flatten(2))
+        points = points.view(batch, -1, self.window, channels).transpose(2, 3)  # [B, T, D, W]
+        current = points[..., :1]
+        spectrum = F.linear(current - points, self.modes.T)  # [B, T, D, W - 1]
+        features = torch.cat((current, spectrum), dim=-1).flatten(2)  # [B, T, D*W]
+        embedded: Tensor = self.projection(features)
         return embedded

@@ -66,7 +66,7 @@ class MoESequenceRegressor(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
-        self.embedding = WindowEmbedding(config.input_dim, config.window, config.dim)
+        self.embedding = WindowEmbedding(config.input_dim, config.window, config.window_gain, config.dim)
         self.blocks = nn.ModuleList(TransformerBlock(config) for _ in range(config.n_layers))
         self.norm = nn.RMSNorm(config.dim, eps=config.norm_eps)
         self.head = DistributionHead(config.dim, config.target_dim, config.head)

@@ -10,7 +10,7 @@ import scipy.stats
 import torch
 
 from m.heads import DistributionHead, HeadConfig, StepDistribution
-from m.heads.head import cosine_modes
+from m.modes import cosine_modes
 
 KINDS = ("gaussian", "laplace", "student_t")
 FAMILIES = {"gaussian": scipy.stats.norm, "laplace": scipy.stats.laplace}
@@ -108,7 +108,7 @@ def test_quantile_levels_outside_the_open_interval_are_refused():
 
 @pytest.mark.parametrize("decay", [0.0, 1.0])
 def test_modes_are_scipys_cosine_transform_and_lose_nothing(decay):
-    modes = cosine_modes(12, decay).double().numpy()
+    modes = cosine_modes(12, -decay).double().numpy()
     weights = (1 + np.arange(12)) ** -decay
     path = np.random.default_rng(0).normal(size=12)
     # scipy's DCT-II is twice the sum over the unscaled modes.
