@@ -32,7 +32,10 @@ class DatasetConfig:
             order of the keys numbers the types.
         motion_options: motion type -> keyword options of that motion, such as
             ``{"orbital": {"eccentricity": [0.0, 0.5]}}``; ``docs/motions.md`` lists them.
-        seed: seed of every stream; the splits draw from disjoint streams of the same seed.
+        seed: seed of the training stream.
+        evaluation_seed: seed of the validation and test streams, apart from the other so that runs of
+            different seeds are judged on the same windows. Splits never share a stream, whatever
+            the seeds.
         num_workers: processes that generate data beside the training process; 0 generates in
             the training process. The stream is the same whatever the number.
         windows_per_block: windows generated at once. Larger blocks are faster up to the cache
@@ -49,13 +52,14 @@ class DatasetConfig:
     type_weights: dict[str, float] = field(default_factory=_default_weights)
     motion_options: dict[str, dict[str, Any]] = field(default_factory=dict)
     seed: int = 0
+    evaluation_seed: int = 0
     num_workers: int = 0
     windows_per_block: int = 4096
 
     def __post_init__(self) -> None:
         for name in ("sequence_length", "prediction_length", "windows_per_block"):
             _check_integer(name, getattr(self, name), minimum=1)
-        for name in ("seed", "num_workers"):
+        for name in ("seed", "evaluation_seed", "num_workers"):
             _check_integer(name, getattr(self, name), minimum=0)
         _check_number("sampling_rate", self.sampling_rate)
         if self.sampling_rate <= 0:

@@ -15,9 +15,10 @@ from examples.trajectory_3d.evaluation_report import render_text, to_json
 from examples.trajectory_3d.figure_style import save_figure
 from examples.trajectory_3d.model_forecaster import ModelForecaster
 from examples.trajectory_3d.result_figures import plot_metrics_comparison
-from examples.trajectory_3d.run_folder import EVALUATION, now
+from examples.trajectory_3d.run_folder import CONFIG, EVALUATION, config_hash, now
 from examples.trajectory_3d.windows import evaluation_windows
 from m.checkpoint import load_model, write_text_atomic
+from m.config import load_config, to_dict
 
 SUMMARY_TEXT = "evaluation_summary.txt"
 METRICS_JSON = "metrics.json"
@@ -32,7 +33,7 @@ def evaluate_model(
         path: of the checkpoint.
         experiment: says which data, how many windows.
         device: where the model runs.
-        output: folder for the results; by default ``evaluation/`` beside the checkpoint.
+        output: folder for the results; see `default_folder`.
 
     Returns:
         The result and the folder with ``evaluation_summary.txt``, ``metrics.json``,
@@ -42,10 +43,11 @@ def evaluate_model(
         CheckpointError: the checkpoint cannot be loaded.
     """
     model = load_model(path, device=device)
-    folder = output or path.parent / EVALUATION
-    folder.mkdir(parents=True, exist_ok=True)
     windows = evaluation_windows(experiment.dataset, "test", experiment.evaluation.test_windows)
-    forecaster = ModelForecaster(model, f"MoE {path.parent.name}")
+    folder = output or default_folder(path, experiment)
+    folder.mkdir(parents=True, exist_ok=True)
+    kind = "dense" if model.config.router.is_dense else "MoE"
+    forecaster = ModelForecaster(model, f"{kind} {path.parent.name}")
     result = evaluate(
         [forecaster, *standard_baselines()], windows, batch_size=experiment.evaluation.batch_size
     )
@@ -55,15 +57,28 @@ def evaluate_model(
     return result, folder
 
 
+def default_folder(path: Path, experiment: ExperimentConfig) -> Path:
+    """``evaluation/`` beside the checkpoint; for other data than the run's own, a folder named by it.
+
+    So a trial on noisier data never replaces the evaluation that others quote.
+    """
+    own = path.parent / CONFIG
+    dataset = to_dict(experiment.dataset)
+    if not own.exists() or to_dict(load_config(ExperimentConfig, own).dataset) == dataset:
+        return path.parent / EVALUATION
+    return path.parent / f"{EVALUATION}_{config_hash(dataset)}"
+
+
 def write_results(result: EvaluationResult, folder: Path, path: Path, experiment: ExperimentConfig) -> None:
     """Write the result as text and as JSON."""
+    dataset = experiment.dataset
     details = {
         "model": str(path),
         "evaluated": now(),
-        "data": f"test stream of seed {experiment.dataset.seed}, {experiment.dataset.sampling_rate:g} Hz, "
-        f"context noise {experiment.dataset.noise_std:g} m",
+        "data": f"test stream of seed {dataset.evaluation_seed}, {dataset.sampling_rate:g} Hz, "
+        f"context noise {dataset.noise_std:g} m",
     }
     text = render_text(result, title=f"Evaluation of {path.parent.name}", details=details)
     write_text_atomic(folder / SUMMARY_TEXT, text)
-    content = {**details, **to_json(result)}
+    content = {**details, "dataset": to_dict(dataset), **to_json(result)}
     write_text_atomic(folder / METRICS_JSON, json.dumps(content, indent=2, allow_nan=False) + "\n")

@@ -14,14 +14,16 @@ from examples.trajectory_3d import run_folder
 from examples.trajectory_3d.config import ExperimentConfig
 from examples.trajectory_3d.datasets import TrajectoryBatch, stream_batches
 from examples.trajectory_3d.evaluation import MIXED, EvaluationSet, evaluate
-from examples.trajectory_3d.metrics import acceleration_error, position_error, velocity_error
+from examples.trajectory_3d.metrics import METRICS, acceleration_error, position_error, velocity_error
 from examples.trajectory_3d.model_forecaster import ModelForecaster
 from examples.trajectory_3d.training_pictures import PictureWriter
 from examples.trajectory_3d.training_summary import SummaryWriter
 from examples.trajectory_3d.windows import evaluation_windows
-from m.config import ConfigError, read_yaml, to_dict, write_yaml
+from m.config import ConfigError, nearest_hint, read_yaml, to_dict, write_yaml
 from m.moe import LossOutput, MoESequenceRegressor, SequenceBatch
 from m.training import Callback, JsonlLogger, TensorBoardLogger, Trainer, TrainingResult
+
+_FREE_AT_RESUME = frozenset({"dataset.num_workers"})  # the stream is the same for any number
 
 
 def train(
@@ -46,6 +48,7 @@ def train(
         ConfigError: resuming a run of another model or other data.
         NonFiniteLossError: see `m.training.Trainer.fit`.
     """
+    check_best_metric(experiment)
     torch.manual_seed(experiment.training.seed)
     model = MoESequenceRegressor(experiment.model)
     validation = evaluation_windows(
@@ -77,6 +80,24 @@ def train(
     return trainer.fit(resume=resume)
 
 
+def check_best_metric(experiment: ExperimentConfig) -> None:
+    """Refuse a ``training.best_metric`` that no validation will have, or a mode that keeps the worst.
+
+    Raises:
+        ConfigError: names the nearest metric, or the right mode.
+    """
+    training = experiment.training
+    modes = {spec.name: spec.better for spec in METRICS}
+    modes |= {"loss": "lower"}
+    modes |= {f"position_error/{name}": "lower" for name in experiment.dataset.type_names}
+    if training.best_metric not in modes:
+        hint = nearest_hint(training.best_metric, modes)
+        raise ConfigError(f"training.best_metric '{training.best_metric}' is no metric of validation{hint}")
+    mode = "min" if modes[training.best_metric] == "lower" else "max"
+    if training.best_mode != mode:
+        raise ConfigError(f"training.best_metric '{training.best_metric}' needs training.best_mode: {mode}")
+
+
 def prepare_folder(folder: Path, experiment: ExperimentConfig, *, resume: bool) -> None:
     """Make the folder and put the resolved configuration into it, or check it against the one there.
 
@@ -96,7 +117,8 @@ def prepare_folder(folder: Path, experiment: ExperimentConfig, *, resume: bool) 
             "go on with it (--resume), or remove the folder"
         )
     folder.mkdir(parents=True, exist_ok=True)
-    write_yaml(path, resolved)
+    if not resume:
+        write_yaml(path, resolved)
 
 
 def _refuse_changes(saved: Mapping[str, Any], wanted: Mapping[str, Any], path: Path) -> None:
@@ -104,7 +126,7 @@ def _refuse_changes(saved: Mapping[str, Any], wanted: Mapping[str, Any], path: P
         differing = [
             f"{part}.{key}: {saved.get(part, {}).get(key)} -> {value}"
             for key, value in wanted[part].items()
-            if saved.get(part, {}).get(key) != value
+            if saved.get(part, {}).get(key) != value and f"{part}.{key}" not in _FREE_AT_RESUME
         ]
         if differing:
             raise ConfigError(

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from examples.trajectory_3d.config import ExperimentConfig
-from examples.trajectory_3d.run_folder import config_hash, environment, now, update_summary
-from m.config import to_dict
+from examples.trajectory_3d.run_folder import CONFIG, config_hash, environment, now, update_summary
+from m.config import to_dict, write_yaml
 from m.moe import ModelConfig, model_size
 from m.training import Callback, EvaluationRecord, StartRecord, StepRecord, TrainingStatus
 
@@ -33,6 +33,7 @@ class SummaryWriter(Callback):
         """Say what is trained, with what, where."""
         experiment = self._experiment
         self._step = record.step
+        write_yaml(self._folder / CONFIG, to_dict(experiment))  # a resume was accepted: now it may differ
         changes: dict[str, Any] = {
             "name": experiment.name,
             "status": "running",

@@ -15,7 +15,7 @@ def evaluation_windows(config: DatasetConfig, split: Split, count: int) -> Evalu
         ConfigError: an unknown motion type, or an option that the type does not have or cannot use.
     """
     try:
-        batch = fixed_set(config, split, count)
+        batch = fixed_set(config, split, count, seed=config.evaluation_seed)
     except ValueError as error:
         raise ConfigError(str(error)) from error
     return EvaluationSet(

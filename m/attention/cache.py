@@ -39,10 +39,12 @@ class KVCache:
     Attributes:
         layers: one per attention layer.
         points: the anchored inputs seen so far, ``[B, S, D]``: the embedding looks a few points back.
+        begun: whether anything has been written.
     """
 
     layers: list[LayerCache]
     points: Tensor
+    begun: bool = False
 
     @classmethod
     def allocate(
@@ -71,10 +73,12 @@ class KVCache:
         """Number of positions there is room for."""
         return self.points.shape[1]
 
-    def repeat(self, times: int) -> KVCache:
-        """Copy every row ``times`` times, neighbours together: one cache per sampled path."""
-        layers = [
-            LayerCache(layer.keys.repeat_interleave(times, 0), layer.values.repeat_interleave(times, 0))
-            for layer in self.layers
-        ]
-        return KVCache(layers, self.points.repeat_interleave(times, 0))
+    def bytes_per_row(self) -> int:
+        """Memory of one sequence, over all layers."""
+        held = sum(layer.keys[:1].nbytes + layer.values[:1].nbytes for layer in self.layers)
+        return held + self.points[:1].nbytes
+
+    def take(self, rows: Tensor) -> KVCache:
+        """Copies of the sequences named, which may repeat: one cache per sampled path."""
+        layers = [LayerCache(layer.keys[rows], layer.values[rows]) for layer in self.layers]
+        return KVCache(layers, self.points[rows], self.begun)

@@ -60,8 +60,9 @@ def load_checkpoint(
         kind: when given, the payload's ``kind`` must equal it.
 
     Raises:
-        CheckpointError: missing, truncated, damaged, foreign, holding code or objects, of another
-            kind, or of a newer format version. The message says which and what to do.
+        CheckpointError: missing, truncated, damaged, foreign, holding code, objects or tensors larger
+            than what is stored for them, of another kind, or of a newer format version. The message
+            says which and what to do.
     """
     file = Path(path)
     _check_archive(file)
@@ -129,7 +130,7 @@ def _check_content(file: Path, content: Any, kind: str | None) -> dict[str, Any]
             "best_model.pt and final_model.pt hold a 'model', training_state.pt holds a 'training_state'"
         )
     try:
-        plain: dict[str, Any] = plain_copy(content)
+        plain: dict[str, Any] = plain_copy(content, stored=True)
     except TypeError as error:
         raise CheckpointError(f"{file}: refused: {error}") from error
     return plain

@@ -75,8 +75,11 @@ def build_model(
 ) -> MoESequenceRegressor:
     """Build the model of a configuration with given weights, on the CPU and in eval mode.
 
-    Sizes are compared before anything is allocated, so that a hostile configuration cannot ask for
-    more memory than the file itself takes; then names and shapes, one by one.
+    Parameter counts are compared before anything is allocated: a configuration may describe at most
+    twice the numbers that the weights hold in memory, each storage counted once. That bounds the
+    parameters, not every byte: besides them a model has one Python object per layer and the cosine
+    modes of the horizon and the window (float64 while they are made), whose sizes `ModelConfig`
+    limits. Then names and shapes are compared, one by one.
 
     Args:
         config: `ModelConfig` as a mapping.
@@ -90,20 +93,42 @@ def build_model(
         built = from_dict(ModelConfig, config, source=source)
     except ConfigError as error:
         raise CheckpointError(f"{error}; the checkpoint is damaged or of another version") from error
-    stored = sum(value.numel() for value in weights.values() if isinstance(value, Tensor))
-    needed = model_size(built).total_parameters
-    if needed > 2 * stored:  # closer mismatches are named one by one below
-        raise CheckpointError(
-            f"{source}: its model_config describes {needed:,} parameters, the file stores {stored:,} numbers"
-        )
-    with torch.random.fork_rng(devices=[]):
-        model = MoESequenceRegressor(built)
+    model = _untrained(built, _stored_numbers(weights), source)
     problems = _differences(model.state_dict(), weights)
     if problems:
         shown = "; ".join(problems[:5]) + (f"; and {len(problems) - 5} more" if len(problems) > 5 else "")
         raise CheckpointError(f"{source}: weights do not fit the model_config beside them: {shown}")
     model.load_state_dict(dict(weights), strict=True)
     return model.eval()
+
+
+def _untrained(config: ModelConfig, stored: int, source: str) -> MoESequenceRegressor:
+    try:
+        needed = model_size(config).total_parameters
+        if needed > 2 * stored:  # closer mismatches are named one by one by the caller
+            raise CheckpointError(
+                f"{source}: its model_config describes {needed:,} parameters, "
+                f"the file stores {stored:,} numbers"
+            )
+        with torch.random.fork_rng(devices=[]):
+            return MoESequenceRegressor(config)
+    except CheckpointError:
+        raise
+    except ValueError as error:  # also ConfigError: a router that is not registered here, for one
+        raise CheckpointError(
+            f"{source}: no model can be built from its model_config: {error}; "
+            "the checkpoint is damaged, of another version, or needs a part that is not registered"
+        ) from error
+
+
+def _stored_numbers(weights: Mapping[str, object]) -> int:
+    """Numbers held in memory by ``weights``; a storage that several tensors share counts once."""
+    held = {
+        value.untyped_storage().data_ptr(): value.untyped_storage().nbytes() // value.element_size()
+        for value in weights.values()
+        if isinstance(value, Tensor)
+    }
+    return sum(held.values())
 
 
 def _differences(expected: Mapping[str, Tensor], found: Mapping[str, object]) -> list[str]:

@@ -24,15 +24,17 @@ _ADVICE = {
 }
 
 
-def plain_copy(value: Any, where: str = "payload", depth: int = 0) -> Any:
+def plain_copy(value: Any, where: str = "payload", depth: int = 0, *, stored: bool = False) -> Any:
     """Return ``value`` with fresh dicts and lists and detached tensors, or say what is not plain.
-
-    Tensors that are views of a larger storage are compacted, since a file holds whole storages.
 
     Args:
         value: what to check.
         where: key path of ``value``, for the message.
         depth: nesting so far; beyond 64 the content is refused (a cycle, or a hostile file).
+        stored: whether ``value`` was read from a file. Then no tensor is copied, and one whose storage
+            is smaller than its shape (an expanded one) is refused: it could describe any size at no
+            cost. On the way to a file, tensors are given a storage of exactly their size, since a file
+            holds whole storages.
 
     Raises:
         TypeError: something not plain; the message names its key path and type.
@@ -42,14 +44,15 @@ def plain_copy(value: Any, where: str = "payload", depth: int = 0) -> Any:
     if type(value) in _LEAVES:  # exact: numpy.float64 is a float by inheritance but pickles as an object
         return value
     if isinstance(value, Tensor):
-        return _plain_tensor(value, where)
+        tensor = _plain_tensor(value, where)
+        return _as_stored(tensor, where) if stored else _own_storage(tensor)
     if type(value) in (dict, OrderedDict):
         return {
-            _plain_key(key, where): plain_copy(item, f"{where}[{key!r}]", depth + 1)
+            _plain_key(key, where): plain_copy(item, f"{where}[{key!r}]", depth + 1, stored=stored)
             for key, item in value.items()
         }
     if type(value) is list:
-        return [plain_copy(item, f"{where}[{i}]", depth + 1) for i, item in enumerate(value)]
+        return [plain_copy(item, f"{where}[{i}]", depth + 1, stored=stored) for i, item in enumerate(value)]
     raise TypeError(f"{where} is a {_type_name(value)}, which is not plain content; {_advice(value)}")
 
 
@@ -67,9 +70,23 @@ def _plain_tensor(tensor: Tensor, where: str) -> Tensor:
             f"{where} is a tensor of layout {tensor.layout}, dtype {tensor.dtype} on {tensor.device}; "
             "store a dense tensor that has its data"
         )
-    tensor = tensor.detach()
-    if tensor.untyped_storage().nbytes() > tensor.numel() * tensor.element_size():
-        return tensor.clone()
+    return tensor.detach()
+
+
+def _own_storage(tensor: Tensor) -> Tensor:
+    """``tensor`` if its storage is as large as itself (so tied weights stay tied), else a full copy."""
+    if tensor.untyped_storage().nbytes() == tensor.numel() * tensor.element_size():
+        return tensor
+    return tensor.clone()
+
+
+def _as_stored(tensor: Tensor, where: str) -> Tensor:
+    described, held = tensor.numel() * tensor.element_size(), tensor.untyped_storage().nbytes()
+    if held < described:
+        raise TypeError(
+            f"{where} is a tensor of shape {list(tensor.shape)}, {described:,} bytes, for which the file "
+            f"stores {held:,}; it was not written by this package"
+        )
     return tensor
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from m._checks import at_least, positive
+from m._checks import at_least, between, positive
 
 DistributionKind = Literal["gaussian", "laplace", "student_t"]
+
+_MOST_STEPS = 4096  # the cosine modes take its square in memory
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +33,6 @@ class HeadConfig:
     min_scale: float = 1e-4
 
     def __post_init__(self) -> None:
-        at_least("head.prediction_steps", self.prediction_steps, 1)
+        between("head.prediction_steps", self.prediction_steps, 1, _MOST_STEPS)
         at_least("head.mode_decay", self.mode_decay, 0.0)
         positive("head.min_scale", self.min_scale)

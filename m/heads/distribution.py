@@ -1,8 +1,9 @@
 """Location-scale families: densities, quantiles, and paths sampled with the right smoothness.
 
-Marginals are independent across channels. Across the P steps of one prediction they are tied by a
-Gaussian copula with correlation ``rho ** |h - h'|``, because forecast errors of smooth motion are: a
-path sampled step by step independently would be a jagged line that no body follows.
+Gaussian and Laplace marginals are independent across channels; student_t paths share one mixing draw
+over channels and steps, which makes them a multivariate t. Across the P steps of one prediction they
+are tied by a Gaussian copula with correlation ``rho ** |h - h'|``, because forecast errors of smooth
+motion are: a path sampled step by step independently would be a jagged line that no body follows.
 """
 
 from __future__ import annotations

@@ -41,9 +41,9 @@ class Anchor:
         shape = (*self.location.shape[:-1], target_dim)
         return Anchor(self.location.new_zeros(shape), self.scale.new_ones(shape))
 
-    def repeat(self, times: int) -> Anchor:
-        """Each sequence's anchor ``times`` times, neighbours together."""
-        return Anchor(self.location.repeat_interleave(times, 0), self.scale.repeat_interleave(times, 0))
+    def take(self, rows: Tensor) -> Anchor:
+        """The anchors of the sequences named, which may repeat."""
+        return Anchor(self.location[rows], self.scale[rows])
 
 
 def compute_anchor(points: Tensor, lengths: Tensor, config: AnchorConfig) -> Anchor:
@@ -65,7 +65,8 @@ def compute_anchor(points: Tensor, lengths: Tensor, config: AnchorConfig) -> Anc
         variance = variance.mean(-1, keepdim=True).expand_as(mean)
     scale = variance.sqrt()
     # Below the rounding of the coordinates themselves there is no motion to scale by.
-    floor = torch.finfo(points.dtype).eps * 4 * points.abs().amax((1, 2), keepdim=True).nan_to_num()
+    magnitude = torch.where(used, points.abs(), 0.0).amax((1, 2), keepdim=True)
+    floor = 4 * torch.finfo(points.dtype).eps * magnitude
     scale = torch.where(scale > floor, scale, 0.0)
     if config.location == "mean":
         return Anchor(origin + mean, scale)

@@ -11,6 +11,8 @@ from m.experts.config import ExpertsConfig
 from m.heads.config import HeadConfig
 from m.routing.config import RouterConfig
 
+_LONGEST_WINDOW = 4096  # its cosine modes take the square of it in memory
+
 
 @dataclass(frozen=True, kw_only=True)
 class AnchorConfig:
@@ -32,7 +34,7 @@ class AnchorConfig:
     whole_context_share: float = 0.5
 
     def __post_init__(self) -> None:
-        at_least("anchor.min_points", self.min_points, 1)
+        at_least("anchor.min_points", self.min_points, 2)  # one point has no scale
         between("anchor.whole_context_share", self.whole_context_share, 0.0, 1.0)
 
 
@@ -73,8 +75,9 @@ class ModelConfig:
     anchor: AnchorConfig = field(default_factory=AnchorConfig)
 
     def __post_init__(self) -> None:
-        for name in ("input_dim", "target_dim", "dim", "n_layers", "window"):
+        for name in ("input_dim", "target_dim", "dim", "n_layers"):
             at_least(f"model.{name}", getattr(self, name), 1)
+        between("model.window", self.window, 1, _LONGEST_WINDOW)
         at_least("model.window_gain", self.window_gain, 0.0)
         between("model.dropout", self.dropout, 0.0, 0.99)
         positive("model.norm_eps", self.norm_eps)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,14 +14,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from m.heads.distribution import StepDistribution
-from m.moe.anchor import Anchor, compute_anchor
+from m.moe.anchor import compute_anchor
 from m.routing.record import RoutingRecord
 
 if TYPE_CHECKING:
     from m.moe.model import MoESequenceRegressor
 
 Array = NDArray[np.float64]
-_QUANTILE_PATHS = 256  # sampled paths behind a quantile that has no closed form
+_QUANTILE_PATHS = 100  # sampled paths behind a quantile that has no closed form
+_CACHE_BUDGET = 2**28  # bytes of copied caches held at once while paths are drawn
 
 
 @dataclass(frozen=True)
@@ -31,22 +33,18 @@ class Forecast:
 
     Attributes:
         points: the forecast at the asked temperature, ``[B, H, K]``.
+        mean: centre of the predictive distribution (temperature 0), ``[B, H, K]``.
         samples: sampled paths ``[B, S, H, K]``, or None when none were asked for.
         routing: experts that served the context, per layer ``[B, T, ...]``.
     """
 
     points: Array
+    mean: Array
     samples: Array | None
     routing: RoutingRecord
     _first: StepDistribution
     _draw: Callable[[int, int | None], Array]
-    _centre: Callable[[], Array]
     _batched: bool
-
-    @property
-    def mean(self) -> Array:
-        """Centre of the predictive distribution (temperature 0), ``[B, H, K]``."""
-        return self._centre()
 
     def sample(self, n: int, seed: int | None = None) -> Array:
         """Draw n paths at temperature 1, ``[B, n, H, K]``."""
@@ -55,16 +53,23 @@ class Forecast:
     def quantile(self, q: float) -> Array:
         """Quantile of each coordinate at level ``q`` in (0, 1), ``[B, H, K]``.
 
-        Exact within the head's P steps; beyond them from 256 sampled paths (seed 0).
+        Exact within the head's P steps; beyond them from 100 sampled paths (seed 0).
+
+        Raises:
+            ValueError: a level outside (0, 1).
         """
-        steps = self._first.location.shape[-2]
-        horizon = self.points.shape[-2]
+        if not 0.0 < q < 1.0:
+            raise ValueError(f"a quantile level must lie strictly between 0 and 1, got {q}")
+        steps, horizon = self._first.location.shape[-2], self.points.shape[-2]
         if horizon <= steps:
             exact = self._first.quantile(q)[:, :horizon].cpu().numpy()
             return exact if self._batched else exact[0]
-        paths = self.sample(_QUANTILE_PATHS, seed=0)
-        result: Array = np.quantile(paths, q, axis=-3)
+        result: Array = np.quantile(self._quantile_paths, q, axis=-3)
         return result
+
+    @cached_property
+    def _quantile_paths(self) -> Array:
+        return self.sample(_QUANTILE_PATHS, seed=0)
 
 
 def make_forecast(
@@ -72,7 +77,7 @@ def make_forecast(
     context: Any,
     horizon: int,
     *,
-    temperature: float | None,
+    temperature: float,
     num_samples: int | None,
     lengths: Iterable[int] | None,
     seed: int | None,
@@ -80,28 +85,23 @@ def make_forecast(
     """See `MoESequenceRegressor.forecast`."""
     points, batched = _read_context(context, model.config.input_dim)
     valid = _read_lengths(lengths, points)
+    _check_finite(points, valid)
     _check_request(model, horizon, temperature, num_samples)
-    if temperature is None:
-        temperature = 1.0 if num_samples else 0.0
     rollout = Rollout(model, points, valid, horizon)
 
     def arrange(paths: Tensor) -> Array:
         result: Array = paths.cpu().numpy().astype(np.float64, copy=False)
         return result if batched else result[0]
 
-    centre = rollout.run(0.0, 1, None)[:, 0]
-    main, samples = centre, None
-    if num_samples:
-        samples = arrange(rollout.run(temperature, num_samples, seed))
-    if temperature > 0:
-        main = rollout.run(temperature, 1, seed)[:, 0]
+    mean = arrange(rollout.run(0.0, 1, None)[:, 0])
+    samples = arrange(rollout.run(temperature or 1.0, num_samples, seed)) if num_samples else None
     return Forecast(
-        points=arrange(main),
+        points=arrange(rollout.run(temperature, 1, seed)[:, 0]) if temperature > 0 else mean,
+        mean=mean,
         samples=samples,
         routing=rollout.routing,
         _first=rollout.first,
         _draw=lambda n, new_seed: arrange(rollout.run(1.0, _at_least_one(n), new_seed)),
-        _centre=lambda: arrange(centre),
         _batched=batched,
     )
 
@@ -135,31 +135,36 @@ class Rollout:
     def run(self, temperature: float, paths: int, seed: int | None) -> Tensor:
         """Continue each context ``paths`` times, ``[B, paths, H, K]`` in the inputs' units."""
         generator = torch.Generator().manual_seed(seed) if seed is not None else None
-        batch = self.points.shape[0]
-        anchor = _repeat(self.anchor, paths)
-        target = anchor.for_targets(self.model.config.target_dim)
-        index = torch.arange(batch, device=self.model.device).repeat_interleave(paths)
-        distribution = self._next.at((index,))
-        cache = self._cache.repeat(paths) if self._cache is not None else None
-        position = self.lengths[index]  # [B * paths] slot of the next point
-        blocks = []
+        index = torch.arange(self.points.shape[0], device=self.model.device).repeat_interleave(paths)
         with inference(self.model):
-            while True:
-                block = distribution.sample(temperature, generator) if temperature else distribution.location
-                blocks.append(target.restore(block.to(target.location.dtype)))
-                if len(blocks) * self.steps >= self.horizon:
-                    break
-                positions = position[:, None] + torch.arange(self.steps, device=position.device)
-                output = self.model(blocks[-1], anchor=anchor, positions=positions, cache=cache)
-                rows = torch.arange(len(index), device=position.device)
-                distribution = output.distribution.at((rows, torch.full_like(rows, self.steps - 1)))
-                position = position + self.steps
-        path = torch.cat(blocks, 1)[:, : self.horizon]  # [B * paths, H, K]
-        return path.view(batch, paths, self.horizon, -1)
+            # In pieces: hundreds of paths of hundreds of contexts would each hold a copy of a cache.
+            pieces = torch.split(index, self._rows_at_once())
+            drawn = [self._continue(rows, temperature, generator) for rows in pieces]
+        return torch.cat(drawn).view(-1, paths, self.horizon, self.model.config.target_dim)
 
+    def _continue(self, rows: Tensor, temperature: float, generator: torch.Generator | None) -> Tensor:
+        """One path for each of the contexts named, ``[N, H, K]``."""
+        anchor = self.anchor.take(rows)
+        target = anchor.for_targets(self.model.config.target_dim)
+        cache = self._cache.take(rows) if self._cache is not None else None
+        distribution = self._next.at((rows,))
+        position = self.lengths[rows]  # [N] slot of the next point
+        last = (torch.arange(len(rows), device=rows.device), torch.full_like(rows, self.steps - 1))
+        blocks: list[Tensor] = []
+        while True:
+            block = distribution.sample(temperature, generator) if temperature else distribution.location
+            blocks.append(target.restore(block.to(target.location.dtype)))
+            if len(blocks) * self.steps >= self.horizon:
+                return torch.cat(blocks, 1)[:, : self.horizon]
+            positions = position[:, None] + torch.arange(self.steps, device=rows.device)
+            output = self.model(blocks[-1], anchor=anchor, positions=positions, cache=cache)
+            distribution = output.distribution.at(last)
+            position = position + self.steps
 
-def _repeat(anchor: Anchor, paths: int) -> Anchor:
-    return anchor if paths == 1 else anchor.repeat(paths)
+    def _rows_at_once(self) -> int:
+        if self._cache is None:
+            return 2**16
+        return max(1, _CACHE_BUDGET // (self._cache.bytes_per_row() or 1))
 
 
 @contextmanager
@@ -177,7 +182,8 @@ def inference(model: MoESequenceRegressor) -> Iterator[None]:
 def _read_context(context: Any, channels: int) -> tuple[Tensor, bool]:
     """Contexts as float64 ``[B, T, D]``, and whether the caller's had a batch axis."""
     try:
-        points = torch.as_tensor(np.asarray(context, dtype=np.float64))
+        array = context.detach().cpu().double().numpy() if isinstance(context, Tensor) else context
+        points = torch.as_tensor(np.asarray(array, dtype=np.float64))
     except (TypeError, ValueError) as error:
         raise ValueError(
             f"context must be an array of numbers, [T, {channels}] or [B, T, {channels}]: {error}"
@@ -187,16 +193,19 @@ def _read_context(context: Any, channels: int) -> tuple[Tensor, bool]:
             f"context must have shape [T, {channels}] or [B, T, {channels}] with at least one point, "
             f"got {list(points.shape)}"
         )
-    batched = points.ndim == 3
-    points = points if batched else points[None]
-    broken = (~torch.isfinite(points)).nonzero()
+    return (points, True) if points.ndim == 3 else (points[None], False)
+
+
+def _check_finite(points: Tensor, lengths: Tensor) -> None:
+    """Refuse values that are not finite, except in padding."""
+    valid = torch.arange(points.shape[1]) < lengths[:, None]
+    broken = (~torch.isfinite(points) & valid[..., None]).nonzero()
     if len(broken):
         row, time, channel = broken[0].tolist()
         raise ValueError(
             f"context holds {len(broken)} values that are not finite, the first in path {row}, point "
             f"{time}, channel {channel}; remove or fill them"
         )
-    return points, batched
 
 
 def _read_lengths(lengths: Iterable[int] | None, points: Tensor) -> Tensor:
@@ -216,12 +225,12 @@ def _at_least_one(n: int) -> int:
 
 
 def _check_request(
-    model: MoESequenceRegressor, horizon: int, temperature: float | None, num_samples: int | None
+    model: MoESequenceRegressor, horizon: int, temperature: float, num_samples: int | None
 ) -> None:
     steps, config = model.config.head.prediction_steps, model.config
     if horizon < 1:
         raise ValueError(f"horizon must be at least 1 point, got {horizon}")
-    if temperature is not None and not 0 <= temperature < float("inf"):
+    if not 0 <= temperature < float("inf"):
         raise ValueError(f"temperature must be 0 or above and finite, got {temperature}")
     if num_samples is not None:
         _at_least_one(num_samples)

@@ -101,12 +101,12 @@ class MoESequenceRegressor(nn.Module):
         batch, length, _ = points.shape
         if lengths is None:
             lengths = torch.full((batch,), length, dtype=torch.int64, device=points.device)
+        self._check_continuation(anchor, positions, cache, length)
         if anchor is None:
-            if positions is not None:
-                raise ValueError("points that continue a sequence need the anchor it was begun with")
             anchor = compute_anchor(points, lengths, self.config.anchor)
-        anchored = anchor.normalise(points).to(self.dtype)  # [B, T, D]
         valid = torch.arange(length, device=points.device) < lengths[:, None]  # [B, T]
+        # Whatever padding holds, also NaN, must not reach the cache: 0 * NaN would spoil masked slots.
+        anchored = torch.where(valid[..., None], anchor.normalise(points), 0.0).to(self.dtype)  # [B, T, D]
         hidden, routing = self._transform(anchored, valid, positions, cache)
         reference = anchored[..., : self.config.target_dim] if self.config.head.residual else None
         return SequenceOutput(self.head(hidden, reference), anchor, routing)
@@ -121,6 +121,7 @@ class MoESequenceRegressor(nn.Module):
         history, mask = anchored, None
         if cache is not None:
             positions = positions.expand(batch, -1)
+            cache.begun = True
             cache.points.scatter_(1, positions[..., None].expand_as(anchored), anchored)
             history, mask = cache.points, causal_mask(positions, cache.capacity)
         x = self.embedding(history, positions)
@@ -142,7 +143,7 @@ class MoESequenceRegressor(nn.Module):
         context: Any,
         horizon: int,
         *,
-        temperature: float | None = None,
+        temperature: float = 0.0,
         num_samples: int | None = None,
         lengths: Iterable[int] | None = None,
         seed: int | None = None,
@@ -153,9 +154,10 @@ class MoESequenceRegressor(nn.Module):
             context: what was observed, ``[T, D]`` or ``[B, T, D]``, in any units; NumPy array, tensor
                 or nested list. Float64 coordinates keep all their digits.
             horizon: points to predict; beyond the head's P steps the forecast rolls on from itself.
-            temperature: 0 gives the centre, 1 draws a path from the predictive distribution, in
-                between (or above) scales its spread. Default: 0, or 1 when samples are asked for.
-            num_samples: draw this many paths per context.
+            temperature: of ``points``: 0 gives the centre, 1 draws a path from the predictive
+                distribution, others scale its spread.
+            num_samples: also draw this many paths per context, at ``temperature`` when it is above
+                0, else at 1.
             lengths: valid points of each right-padded context, B numbers.
             seed: makes sampling repeatable.
 
@@ -232,6 +234,19 @@ class MoESequenceRegressor(nn.Module):
                 f"points must have shape [batch, length >= 1, {self.config.input_dim}], "
                 f"got {list(points.shape)}"
             )
+
+    @staticmethod
+    def _check_continuation(
+        anchor: Anchor | None, positions: Tensor | None, cache: KVCache | None, length: int
+    ) -> None:
+        if positions is not None and cache is None:
+            raise ValueError("positions say where points continue a cache; pass the cache too")
+        if cache is None:
+            return
+        if cache.begun and (positions is None or anchor is None):
+            raise ValueError("points that continue a cache need their positions and the anchor it began with")
+        if positions is None and length > cache.capacity:
+            raise ValueError(f"{length} points do not fit a cache of {cache.capacity}; allocate a larger one")
 
     def _initialise(self) -> None:
         """Normal weights of variance 1 / fan_in; branch outputs smaller by depth (GPT-2's rule)."""

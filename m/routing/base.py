@@ -54,7 +54,8 @@ class Router(nn.Module):
         ranking = self.selection(logits, scores, valid)
         experts = ranking.detach().topk(self.config.top_k, dim=-1).indices  # [N, K]
         weights = scores.gather(-1, experts)
-        if self.config.normalise_weights:
+        # A single gate divided by itself would be 1, and the router would get no gradient from the task.
+        if self.config.normalise_weights and self.config.top_k > 1:
             weights = weights / weights.sum(-1, keepdim=True).clamp_min(1e-9)
         probabilities = scores / scores.sum(-1, keepdim=True).clamp_min(1e-9)
         losses = self.losses(logits, probabilities, experts, valid) if self.training else {}

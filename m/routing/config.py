@@ -20,7 +20,8 @@ class RouterConfig:
         n_experts: number of routed experts E.
         top_k: experts per token K.
         score: what turns logits into scores: ``softmax`` over experts or ``sigmoid`` per expert.
-        normalise_weights: divide the K gate weights of a token by their sum.
+        normalise_weights: divide the K gate weights of a token by their sum; without effect at K = 1,
+            where the gate would be the constant 1 and the router would not learn (Switch's form).
         temperature: logits are divided by it; above 1 flattens the routing.
         noise_std: standard deviation of Gaussian noise added to the logits, in training only.
         balance_loss_weight: weight of the load-balance loss (``topk``, ``sinkhorn``).

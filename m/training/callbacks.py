@@ -18,10 +18,14 @@ class Callback:
         """Every ``log_interval`` optimizer steps, and at the last one."""
 
     def on_evaluation(self, record: EvaluationRecord) -> None:
-        """After each evaluation."""
+        """After each evaluation, and after ``best_model.pt`` is written if it was the best.
+
+        The model is as it was evaluated: in eval mode, with the averaged weights when EMA is on, and
+        without gradients. What is drawn from random generators here does not disturb training.
+        """
 
     def on_checkpoint(self, path: Path, step: int) -> None:
-        """After each file written: best, final or state."""
+        """After each file written: best, final or state. The first is the state of step 0."""
 
     def on_end(self, status: TrainingStatus) -> None:
         """Last; also when the run fails, before the exception goes on."""

@@ -13,7 +13,7 @@ class NonFiniteLossError(RuntimeError):
         step: the optimizer step that failed, counted from 1.
         learning_rate: its learning rate.
         found: what is not finite, as "name = value".
-        saved_step: step of the last saved training state; None when none has been saved.
+        saved_step: step of the last saved training state (0: the one written before the first step).
     """
 
     def __init__(
@@ -22,20 +22,17 @@ class NonFiniteLossError(RuntimeError):
         step: int,
         learning_rate: float,
         found: Sequence[str],
-        saved_step: int | None,
+        saved_step: int,
         state_path: Path,
     ) -> None:
         self.step = step
         self.learning_rate = learning_rate
         self.found = tuple(found)
         self.saved_step = saved_step
-        if saved_step is None:
-            way_on = "No training state had been saved yet: start again"
-        else:
-            way_on = f"The last good state, of step {saved_step}, is kept in {state_path}: resume from it"
         super().__init__(
             f"step {step}, learning rate {learning_rate:.3g}: {', '.join(found)}. The weights were not "
-            f"updated with it and nothing on disk was changed. {way_on} with a lower "
-            "training.learning_rate or training.gradient_clip_norm or with training.precision=fp32, "
-            "and check the data for values that are not finite."
+            f"updated with it and nothing on disk was changed. The last good state, of step {saved_step}, "
+            f"is kept in {state_path}: resume from it with a lower training.learning_rate or "
+            "training.gradient_clip_norm or with training.precision=fp32, and check the data for values "
+            "that are not finite."
         )

@@ -48,7 +48,8 @@ class Trainer:
             disturb training. Without it no ``best_model.pt`` is written.
         batch_metrics: further metrics of training batches for the step records. Called only in steps
             that end with a record, so these are of that step, not means over all since the last.
-        callbacks: receivers of the run's records, called in order.
+        callbacks: receivers of the run's records, called in order; at evaluations they find the model
+            as ``evaluate`` did.
         metadata: plain content kept in every checkpoint; its key ``model_config``, when present, becomes
             the ``model_config`` of model checkpoints.
 
@@ -84,7 +85,7 @@ class Trainer:
         self._optimizer = build_optimizer(self.model, _parameter_kinds(self.model), config)
         self._ema = Ema(self.model, config.ema_decay) if config.ema_decay > 0 else None
         self._meter = StepMeter()
-        self._saved_step: int | None = None
+        self._saved_step = -1  # none yet
         self._started = time.perf_counter()
 
     def fit(self, *, resume: bool = False) -> TrainingResult:
@@ -124,6 +125,8 @@ class Trainer:
 
     def _run(self, interrupt: InterruptGuard) -> TrainingStatus:
         self.model.train()
+        if self._saved_step < 0:
+            self._save_state()  # a run killed or failing before the first interval can be resumed too
         if self.progress.step < self.config.max_steps:
             self._evaluate_if_due()  # a run stopped at an evaluation step left it to its successor
             with self._open_data() as batches:
@@ -198,27 +201,23 @@ class Trainer:
         if self._evaluate_model is None or progress.last_evaluated == progress.step:
             return
         began = time.perf_counter()
-        with self._shipped_weights(), preserved_random(self.device), torch.no_grad():
-            self.model.eval()
-            try:
-                found = self._evaluate_model(self.model, progress.step)
-            finally:
-                self.model.train()
+        with self._on_show():
+            found = self._evaluate_model(self.model, progress.step)
         metrics = {name: float(value) for name, value in found.items()}
         is_best = self._is_best(metrics)
         progress.last_evaluated, progress.metrics = progress.step, metrics
         if is_best:
             progress.best_value, progress.best_step = metrics[self.config.best_metric], progress.step
             self._save_model(BEST_NAME)
-        self._callbacks.on_evaluation(
-            EvaluationRecord(
-                step=progress.step,
-                metrics=metrics,
-                is_best=is_best,
-                seconds=time.perf_counter() - began,
-                elapsed=self._elapsed(),
-            )
+        record = EvaluationRecord(
+            step=progress.step,
+            metrics=metrics,
+            is_best=is_best,
+            seconds=time.perf_counter() - began,
+            elapsed=self._elapsed(),
         )
+        with self._on_show():  # a picture must show the weights that the metrics are of
+            self._callbacks.on_evaluation(record)
 
     def _is_best(self, metrics: Mapping[str, float]) -> bool:
         name, best = self.config.best_metric, self.progress.best_value
@@ -298,6 +297,16 @@ class Trainer:
 
     def _shipped_weights(self) -> contextlib.AbstractContextManager[None]:
         return contextlib.nullcontext() if self._ema is None else self._ema.applied()
+
+    @contextlib.contextmanager
+    def _on_show(self) -> Iterator[None]:
+        """The model as it ships, in eval mode; nothing done to it or drawn inside reaches training."""
+        with self._shipped_weights(), preserved_random(self.device), torch.no_grad():
+            self.model.eval()
+            try:
+                yield
+            finally:
+                self.model.train()
 
     def _elapsed(self) -> float:
         return self.progress.elapsed + time.perf_counter() - self._started

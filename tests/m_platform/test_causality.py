@@ -58,14 +58,15 @@ def test_padding_does_not_matter_whatever_it_holds(router):
     model, points = small_model(router), random_paths(3, 20)
     lengths = torch.tensor([20, 13, 9])
     results = []
-    for filling in (0.0, 1e3):
+    for filling in (0.0, 1e3, 1e20, np.inf, np.nan):
         padded = points.clone()
         for row, length in enumerate(lengths.tolist()):
             padded[row, length:] = filling
         with torch.no_grad():
             results.append(model(padded, lengths=lengths).distribution)
     for row, length in enumerate(lengths.tolist()):
-        assert torch.equal(results[0].location[row, :length], results[1].location[row, :length])
+        for other in results[1:]:
+            assert torch.equal(results[0].location[row, :length], other.location[row, :length])
         with torch.no_grad():
             alone = model(points[row : row + 1, :length]).distribution
         assert_close(alone.location[0], results[0].location[row, :length], rtol=1e-5, atol=1e-5)
@@ -105,6 +106,8 @@ def test_a_full_pass_equals_decoding_step_by_step(router, chunks):
 def test_contexts_of_different_lengths_roll_on_together_as_alone(router):
     model, points = small_model(router), random_paths(3, 20).numpy()
     lengths = [20, 12, 5]
+    for row, length in enumerate(lengths):
+        points[row, length:] = (0.0, 1e17, np.nan)[row]
     together = model.forecast(points, 11, lengths=lengths).points
     for row, length in enumerate(lengths):
         alone = model.forecast(points[row, :length], 11).points
@@ -121,6 +124,18 @@ def test_rolling_on_equals_feeding_predictions_back_by_hand():
         path = torch.cat((path, block), 1)
     expected = path[:, 16:26].numpy()
     np.testing.assert_allclose(model.forecast(points.numpy(), 10).points, expected, rtol=1e-5, atol=1e-4)
+
+
+def test_a_cache_is_continued_knowingly_or_not_at_all():
+    model, points = small_model(), random_paths(2, 8)
+    anchor, cache = anchored(model, points), model.allocate_cache(2, 8)
+    with pytest.raises(ValueError, match="pass the cache too"):
+        model(points, anchor=anchor, positions=torch.arange(8).expand(2, -1))
+    with pytest.raises(ValueError, match="9 points do not fit a cache of 8"):
+        model(random_paths(2, 9), cache=cache)
+    model(points[:, :4], anchor=anchor, cache=cache)
+    with pytest.raises(ValueError, match="need their positions and the anchor"):
+        model(points[:, 4:], cache=cache)
 
 
 def test_a_router_that_is_not_causal_says_so_and_is_refused_for_generation():

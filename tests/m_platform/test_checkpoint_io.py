@@ -78,6 +78,36 @@ def test_a_view_does_not_drag_its_whole_storage_into_the_file(tmp_path):
     assert (tmp_path / "a.pt").stat().st_size < 20_000
 
 
+def test_an_expanded_tensor_is_written_out_in_full(tmp_path):
+    row = torch.arange(3.0)
+    save_checkpoint(tmp_path / "a.pt", {"rows": row.expand(1000, 3), "windows": row.unfold(0, 2, 1)})
+    loaded = load_checkpoint(tmp_path / "a.pt")
+    assert torch.equal(loaded["rows"], torch.tensor([[0.0, 1.0, 2.0]] * 1000))
+    assert torch.equal(loaded["windows"], torch.tensor([[0.0, 1.0], [1.0, 2.0]]))
+
+
+@pytest.mark.parametrize(
+    "tensor",
+    [torch.zeros(1).expand(2**40), torch.zeros(2, 1).expand(2, 2**20), torch.arange(4.0).unfold(0, 3, 1)],
+    ids=["scalar", "row", "overlapping"],
+)
+def test_a_tensor_that_describes_more_than_the_file_stores_is_refused(tensor, tmp_path):
+    path = tmp_path / "a.pt"
+    torch.save({"format": "m.checkpoint", "version": 1, "model": {"inner": [tensor]}}, path)
+    with pytest.raises(CheckpointError, match=r"payload\['model'\]\['inner'\]\[0\].*stores") as caught:
+        load_checkpoint(path)
+    assert "a.pt" in str(caught.value)
+
+
+def test_views_of_one_storage_are_not_multiplied_by_loading(tmp_path):
+    path = tmp_path / "a.pt"
+    whole = torch.arange(100.0)
+    torch.save({"format": "m.checkpoint", "version": 1, "views": [whole[i:] for i in range(50)]}, path)
+    views = load_checkpoint(path)["views"]
+    assert all(torch.equal(view, whole[i:]) for i, view in enumerate(views))
+    assert len({view.untyped_storage().data_ptr() for view in views}) == 1
+
+
 def test_state_dict_of_a_module_is_plain(tmp_path):
     module = nn.Linear(3, 2)
     save_checkpoint(tmp_path / "a.pt", {"model": module.state_dict()})

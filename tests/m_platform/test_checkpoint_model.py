@@ -102,6 +102,42 @@ def test_configurations_that_do_not_fit_are_refused(path, model):
         load_model(path)
 
 
+@pytest.mark.parametrize(
+    ("part", "message"),
+    [
+        ({"router": {"kind": "oracle"}}, "oracle"),
+        ({"head": {"prediction_steps": 10**9}}, "prediction_steps"),
+        ({"window": 10**9}, "window"),
+    ],
+    ids=["router", "horizon", "window"],
+)
+def test_configurations_that_cannot_be_built_are_refused_as_checkpoints(path, model, part, message):
+    good = to_dict(model.config)
+    (name, value), *_ = part.items()
+    rewrite(path, model_config={**good, name: {**good[name], **value} if isinstance(value, dict) else value})
+    with pytest.raises(CheckpointError, match=message) as caught:
+        load_model(path)
+    assert str(path) in str(caught.value)
+
+
+def test_an_error_while_building_the_layers_is_a_checkpoint_error(path, monkeypatch):
+    def refuse(config):
+        raise ValueError(f"no layers of width {config.dim}")
+
+    monkeypatch.setattr("m.checkpoint.model.MoESequenceRegressor", refuse)
+    with pytest.raises(CheckpointError, match=r"best_model\.pt.*no layers of width 32"):
+        load_model(path)
+
+
+def test_numbers_stored_once_count_once_against_a_huge_configuration(path, model):
+    """Many names for one storage must not buy a larger model than the file pays for."""
+    one = torch.zeros(2**16)
+    weights = {f"w{i}": one for i in range(2**10)}  # 2^26 numbers by name, 2^16 in the file
+    rewrite(path, model=weights, model_config={**to_dict(model.config), "dim": 1024})
+    with pytest.raises(CheckpointError, match=r"parameters, the file stores 65,536 numbers"):
+        load_model(path)
+
+
 def test_a_training_state_is_not_a_model(tmp_path):
     save_checkpoint(tmp_path / "training_state.pt", {"kind": "training_state"})
     with pytest.raises(CheckpointError, match="expected a 'model'"):

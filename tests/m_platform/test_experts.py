@@ -135,3 +135,15 @@ def test_bf16_autocast_computes_experts_in_bf16_and_returns_float32():
     assert rounded.dtype == torch.float32
     assert not torch.equal(exact, rounded)
     torch.testing.assert_close(exact, rounded, rtol=0.05, atol=0.05)
+
+
+def test_a_router_of_one_expert_per_token_learns_from_the_task():
+    """A gate divided by itself would be 1: no gradient, and routing that never learns."""
+    torch.manual_seed(0)
+    config = RouterConfig(n_experts=4, top_k=1, balance_loss_weight=0.0, z_loss_weight=0.0)
+    layer = MoELayer(8, config, ExpertsConfig(hidden_dim=8))
+    for parameter in layer.parameters():
+        torch.nn.init.normal_(parameter, std=0.5)
+    mixed, _ = layer(torch.randn(2, 16, 8), torch.ones(2, 16, dtype=torch.bool))
+    mixed.square().mean().backward()
+    assert layer.router.projection.weight.grad.abs().max() > 1e-4

@@ -96,9 +96,11 @@ def test_seeds_temperature_and_samples():
     other = model.forecast(context, 10, num_samples=6, seed=4)
     np.testing.assert_array_equal(first.samples, again.samples)
     assert not np.allclose(first.samples, other.samples)
-    frozen = model.forecast(context, 10, temperature=0.0, num_samples=2, seed=3)
-    np.testing.assert_allclose(frozen.samples[:, 0], frozen.mean, rtol=1e-6)
-    np.testing.assert_array_equal(first.samples[:, 0].shape, first.points.shape)
+    np.testing.assert_array_equal(first.points, first.mean)  # samples do not change the centre
+    half = model.forecast(context, 4, temperature=0.5, num_samples=6, seed=3)
+    whole = model.forecast(context, 4, temperature=1.0, num_samples=6, seed=3)
+    deviations = [f.samples - f.mean[:, None] for f in (half, whole)]
+    np.testing.assert_allclose(2 * deviations[0], deviations[1], rtol=1e-4, atol=1e-5)
     drawn = model.forecast(context, 4, temperature=1.0, seed=3)
     assert not np.allclose(drawn.points, drawn.mean)
 
@@ -131,6 +133,36 @@ def test_sampled_quantiles_agree_with_exact_ones_within_the_head():
 def test_bad_requests_are_refused_with_what_to_do(context, horizon, options, message):
     with pytest.raises(ValueError, match=message):
         small_model().forecast(context, horizon, **options)
+
+
+def test_tensors_of_any_kind_are_contexts():
+    model, context = small_model(), walk(2, 9)
+    expected = model.forecast(context.astype(np.float32), 3).points
+    tensor = torch.from_numpy(context).float().requires_grad_()
+    np.testing.assert_array_equal(model.forecast(tensor, 3).points, expected)
+    assert np.isfinite(model.forecast(tensor.bfloat16(), 3).points).all()
+
+
+def test_many_paths_are_drawn_in_pieces_that_do_not_show(monkeypatch):
+    """Beyond the head every path holds a cache: hundreds at once would not fit."""
+    model, context = small_model(), walk(3, 9)
+    whole = model.forecast(context, 11, num_samples=7, seed=1)
+    row = model.allocate_cache(1, 17).bytes_per_row()
+    monkeypatch.setattr("m.moe.forecast._CACHE_BUDGET", 4 * row)
+    pieces = model.forecast(context, 11, num_samples=7, seed=1)
+    np.testing.assert_allclose(pieces.mean, whole.mean, rtol=1e-5, atol=1e-5)
+    assert pieces.samples.shape == whole.samples.shape
+    again = model.forecast(context, 11, num_samples=7, seed=1)
+    np.testing.assert_array_equal(pieces.samples, again.samples)
+
+
+def test_quantiles_beyond_the_head_bracket_the_sampled_paths():
+    forecast = small_model().forecast(walk(2, 15), 11)
+    paths = forecast.sample(400, seed=5)
+    inside = (paths > forecast.quantile(0.1)[:, None]) & (paths < forecast.quantile(0.9)[:, None])
+    assert inside.mean() == pytest.approx(0.8, abs=0.06)
+    with pytest.raises(ValueError, match="strictly between 0 and 1"):
+        forecast.quantile(1.0)
 
 
 def test_other_dimensions_in_and_out():

@@ -164,6 +164,30 @@ def test_killed_run_resumes_from_its_last_checkpoint(tmp_path):
     assert_same(state_of(tmp_path / "killed"), state_of(tmp_path / "straight"))
 
 
+def test_a_run_killed_before_its_first_step_resumes_exactly(tmp_path):
+    """A state is there before the data are opened; the exception stands for a power cut."""
+
+    def dead(first: int):
+        raise ConnectionError("power cut")
+        yield
+
+    options = config(ema_decay=0.9)
+    trainer(tmp_path / "straight", options).fit()
+    recorder = Recorder()
+    with pytest.raises(ConnectionError):
+        trainer(tmp_path / "killed", options, data=dead, callbacks=[recorder]).fit()
+    assert isinstance(recorder.events[0], StartRecord)
+    assert recorder.events[1:] == [("training_state.pt", 0), "failed"]
+    torch.manual_seed(99)
+    with pytest.raises(FileExistsError, match="resume"):
+        trainer(tmp_path / "killed", options).fit()
+    recorder = Recorder()
+    trainer(tmp_path / "killed", options, model=TinyModel(seed=77), callbacks=[recorder]).fit(resume=True)
+    assert (recorder.of(StartRecord)[0].step, recorder.of(StartRecord)[0].resumed) == (0, True)
+    assert ("training_state.pt", 0) not in recorder.events  # it is there already
+    assert_same(state_of(tmp_path / "killed"), state_of(tmp_path / "straight"))
+
+
 def test_data_is_asked_for_the_right_position(tmp_path):
     asked: list[int] = []
     closed: list[bool] = []
@@ -237,6 +261,52 @@ def test_averaged_weights_are_evaluated_and_shipped(tmp_path):
     assert evaluate(model, 0)["loss"] == final["metrics"]["loss"]
 
 
+class Draws(Callback):
+    """Looks at the model as a picture would, and draws from every generator."""
+
+    def __init__(self, model: TinyModel) -> None:
+        self.model = model
+        self.seen: list[tuple[EvaluationRecord, dict[str, torch.Tensor]]] = []
+
+    def on_evaluation(self, record):
+        assert not self.model.training
+        assert not any(module.training for module in self.model.modules())
+        assert not torch.is_grad_enabled()
+        weights = {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
+        assert evaluate(self.model, record.step)["loss"] == record.metrics["loss"]
+        self.seen.append((record, weights))
+
+
+def test_callbacks_see_the_weights_that_were_evaluated_and_do_not_disturb_training(tmp_path):
+    options = config(ema_decay=0.9)
+    model = TinyModel()
+    draws = Draws(model)
+    trainer(tmp_path / "drawn", options, model=model, callbacks=[draws]).fit()
+    assert model.training
+    trainer(tmp_path / "plain", options).fit()
+    assert_same(state_of(tmp_path / "drawn"), state_of(tmp_path / "plain"))
+    assert [record.step for record, _ in draws.seen] == [5, 10, 15, 20]
+    state = state_of(tmp_path / "drawn")
+    for name, tensor in state["ema"]["weights"].items():
+        assert torch.equal(draws.seen[-1][1][name], tensor)
+        assert not torch.equal(state["model"][name], tensor)
+
+
+def test_a_failing_picture_leaves_the_model_and_the_best_file_in_order(tmp_path):
+    class Fails(Callback):
+        def on_evaluation(self, record):
+            raise ConnectionError("no display")
+
+    model = TinyModel()
+    run = trainer(tmp_path, config(ema_decay=0.9), model=model, callbacks=[Fails()])
+    with pytest.raises(ConnectionError):
+        run.fit()
+    assert model.training
+    best = load_checkpoint(tmp_path / "best_model.pt")
+    assert best["step"] == 5
+    assert not torch.equal(best["model"]["gate"], model.gate.detach())  # the model has its own again
+
+
 def test_best_keeps_the_best_by_metric_and_mode(tmp_path):
     values = {5: 3.0, 10: float("nan"), 15: 1.0, 20: 2.0}
 
@@ -299,14 +369,17 @@ def test_non_finite_values_stop_the_run_and_harm_nothing(tmp_path, poison):
     assert (result.status, result.step) == ("finished", 20)
 
 
-def test_non_finite_before_the_first_save_says_so(tmp_path):
+def test_non_finite_at_the_first_step_leaves_the_state_before_it(tmp_path):
     def data(first: int):
         while True:
             yield TinyBatch(torch.full((2, DIM), float("inf")), torch.zeros(2))
 
-    with pytest.raises(NonFiniteLossError, match="No training state had been saved yet"):
+    with pytest.raises(NonFiniteLossError, match=r"The last good state, of step 0, .*: resume") as caught:
         trainer(tmp_path, data=data).fit()
-    assert not list(tmp_path.iterdir())
+    assert (caught.value.step, caught.value.saved_step) == (1, 0)
+    assert [p.name for p in tmp_path.iterdir()] == ["training_state.pt"]
+    result = trainer(tmp_path, config(learning_rate=0.01)).fit(resume=True)  # the advice works
+    assert (result.status, result.step) == ("finished", 20)
 
 
 def test_folders_with_a_run_are_not_overwritten(tmp_path):

@@ -17,6 +17,7 @@ import yaml
 
 from examples.trajectory_3d.cli import demo, evaluate, train
 from examples.trajectory_3d.config import ExperimentConfig
+from examples.trajectory_3d.model_discovery import FoundModel
 from examples.trajectory_3d.training import train as train_experiment
 from m.checkpoint import load_checkpoint, load_model
 from m.config import load_config
@@ -123,6 +124,8 @@ def test_a_run_is_never_overwritten(root, capsys):
         (["--device", "abacus"], "abacus"),
         (["--training.max_steps"], "has no value"),
         (["model.router.kind=topkk"], "did you mean 'topk'"),
+        (["training.best_metric=position"], "did you mean 'position_error'"),
+        (["training.best_metric=r2"], "needs training.best_mode: max"),
         (["dataset.motion_options={orbital: {eccentrcity: [0, 0.1]}}"], "did you mean 'eccentricity'"),
     ],
 )
@@ -181,6 +184,33 @@ def test_resuming_with_another_model_is_refused_by_name(root, capsys):
     assert "model.window: 4 -> 6" in capsys.readouterr().err
 
 
+def test_a_refused_resume_changes_nothing(root, capsys):
+    before = (root / "first/config.yaml").read_bytes()
+    arguments = ["--name", "first", "--output-root", str(root), "--resume", *TINY]
+    assert train.main([str(QUICK), *arguments, "training.batch_size=8"]) == 2
+    assert "batch_size" in capsys.readouterr().err
+    assert (root / "first/config.yaml").read_bytes() == before
+
+
+def test_a_run_killed_at_once_can_be_resumed(root, tmp_path):
+    experiment = load_config(ExperimentConfig, root / "first/config.yaml")
+
+    class KilledError(Exception):
+        pass
+
+    class Die(Callback):
+        def on_step(self, record):
+            raise KilledError
+
+    device = torch.device("cpu")
+    with pytest.raises(KilledError):
+        train_experiment(experiment, tmp_path / "run", device=device, callbacks=(Die(),))
+    assert train_experiment(experiment, tmp_path / "run", device=device, resume=True).status == "finished"
+    straight = load_checkpoint(root / "first/final_model.pt")["model"]
+    for name, weights in load_checkpoint(tmp_path / "run/final_model.pt")["model"].items():
+        assert torch.equal(weights, straight[name]), name
+
+
 def test_resuming_what_does_not_exist_is_refused(tmp_path, capsys):
     assert train.main([str(QUICK), "--output-root", str(tmp_path), "--resume", *TINY]) == 2
     assert "holds no run to resume" in capsys.readouterr().err
@@ -216,6 +246,14 @@ def test_evaluation_can_change_the_data_with_a_configuration_and_overrides(root,
         return result["forecasters"][1]["groups"]["mixed"]["metrics"]["position_error"]
 
     assert baseline(noisy) > baseline(own) + 0.05
+    assert noisy["dataset"]["noise_std"] == 0.3
+    # Without --output, other data goes beside the run's own evaluation, not over it.
+    before = (root / "first/evaluation/metrics.json").read_bytes()
+    assert (
+        evaluate.main([str(root / "first"), "--dataset.noise_std", "0.3", "evaluation.test_windows=9"]) == 0
+    )
+    assert (root / "first/evaluation/metrics.json").read_bytes() == before
+    assert len(list((root / "first").glob("evaluation_*/metrics.json"))) == 1
 
 
 @pytest.mark.parametrize(
@@ -238,6 +276,26 @@ def test_evaluating_a_foreign_file_is_refused(root, tmp_path, capsys):
     fake.write_bytes(b"not a checkpoint")
     assert evaluate.main([str(fake), str(QUICK)]) == 2
     assert str(fake) in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "order",
+    [
+        ["--device", "cpu", "MODEL", "CONFIG"],
+        ["MODEL", "--device", "cpu", "CONFIG"],
+        ["--dataset.noise_std", "0.02", "MODEL", "CONFIG"],
+        ["MODEL", "dataset.noise_std=0.02", "CONFIG"],
+    ],
+)
+def test_arguments_may_stand_in_any_order(order, monkeypatch):
+    seen = []
+    monkeypatch.setattr(evaluate, "_report", lambda path, experiment, arguments: seen.append(experiment))
+    monkeypatch.setattr(
+        "examples.trajectory_3d.model_discovery.model_at", lambda path: FoundModel(path, None)
+    )
+    tokens = [str(QUICK) if token == "CONFIG" else token for token in order]
+    assert evaluate.main(tokens) == 0
+    assert seen == [load_config(ExperimentConfig, QUICK)]
 
 
 @pytest.mark.parametrize("by_model", [False, True])

@@ -58,7 +58,7 @@ def _demo(argv: Sequence[str] | None) -> None:
     from examples.trajectory_3d.windows import evaluation_windows  # noqa: PLC0415
 
     forecaster, dataset = _choose_forecaster(arguments)
-    dataset = replace(dataset, seed=arguments.seed)
+    dataset = replace(dataset, seed=arguments.seed, evaluation_seed=arguments.seed)
     windows = evaluation_windows(dataset, "test", 500)
     paths = example_paths(dataset, count=_EXAMPLE_PATHS, seconds=_SECONDS_SHOWN)
     for path in run_demo(arguments.output or OUTPUT_ROOT / "demo", forecaster, windows, paths):

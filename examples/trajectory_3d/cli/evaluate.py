@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from examples.trajectory_3d.cli.entry import run
-from examples.trajectory_3d.cli.options import add_device, read_overrides, resolve_device
+from examples.trajectory_3d.cli.options import add_device, parse_with_overrides, resolve_device
 from examples.trajectory_3d.config import ExperimentConfig
 from m.config import ConfigError, load_config
 
@@ -25,12 +25,15 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "paths",
         nargs="*",
-        metavar="MODEL [CONFIG] [key=value ...]",
+        metavar="MODEL [CONFIG]",
         help="checkpoint or run folder; YAML (default: the run's own)",
     )
-    made.add_argument("--latest", action="store_true", help="the model trained last")
+    made.add_argument("--latest", action="store_true", help="the model that improved last")
     made.add_argument(
-        "--output", type=Path, help="folder for the results (default: evaluation/ beside the model)"
+        "--output",
+        type=Path,
+        help="folder for the results (default: evaluation/ beside the model, or evaluation_<hash>/ for "
+        "other data than it was trained for)",
     )
     add_device(made)
     return made
@@ -44,9 +47,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _evaluate(argv: Sequence[str] | None) -> None:
     from examples.trajectory_3d.model_discovery import latest_model, model_at  # noqa: PLC0415
 
-    arguments, rest = parser().parse_known_args(argv)
-    paths = [token for token in arguments.paths if "=" not in token]
-    overrides = read_overrides([*(token for token in arguments.paths if "=" in token), *rest])
+    arguments, overrides = parse_with_overrides(parser(), argv)
+    paths = arguments.paths
     expected = 1 if arguments.latest else 2
     if len(paths) > expected or (not paths and not arguments.latest):
         raise ConfigError("name one model (and, after it, one configuration), or use --latest; see --help")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from examples.trajectory_3d.cli.entry import run
-from examples.trajectory_3d.cli.options import add_device, read_overrides, resolve_device
+from examples.trajectory_3d.cli.options import add_device, parse_with_overrides, resolve_device
 from examples.trajectory_3d.config import ExperimentConfig, check_run_name
 from m.config import ConfigError, known_keys, load_config
 
@@ -45,6 +45,11 @@ def parser() -> argparse.ArgumentParser:
     )
     made.add_argument("--seed", type=int, help="seed of weights and data (default: the configuration's)")
     add_device(made)
+    made.add_argument(
+        "--precision",
+        choices=("auto", "fp32", "bf16"),
+        help="auto takes bf16 where the hardware multiplies it (default: the configuration's)",
+    )
     return made
 
 
@@ -58,14 +63,16 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _train(argv: Sequence[str] | None) -> None:
-    arguments, rest = parser().parse_known_args(argv)
-    experiment = _read_experiment(arguments, read_overrides(rest))
+    arguments, overrides = parse_with_overrides(parser(), argv)
+    experiment = _read_experiment(arguments, overrides)
     _run(experiment, arguments, resolve_device(arguments.device))
 
 
 def _read_experiment(arguments: argparse.Namespace, overrides: list[str]) -> ExperimentConfig:
     if arguments.seed is not None:
         overrides = [*overrides, f"training.seed={arguments.seed}", f"dataset.seed={arguments.seed}"]
+    if arguments.precision is not None:
+        overrides = [*overrides, f"training.precision={arguments.precision}"]
     experiment = load_config(ExperimentConfig, arguments.config, overrides)
     if arguments.name is None:
         return experiment
