@@ -13,9 +13,9 @@ from examples.trajectory_3d.baselines import standard_baselines
 from examples.trajectory_3d.dataset_config import DatasetConfig
 from examples.trajectory_3d.evaluation import MIXED, EvaluationSet, forecast_all
 from examples.trajectory_3d.figure_style import save_figure
-from examples.trajectory_3d.forecasters import FloatArray, Forecaster
+from examples.trajectory_3d.forecasters import FloatArray, Forecaster, PathForecast
 from examples.trajectory_3d.metrics import position_error
-from examples.trajectory_3d.visualization import plot_forecast, plot_motion_types
+from examples.trajectory_3d.visualization import plot_forecast, plot_motion_types, plot_prediction_grid
 
 BATCH_SIZE = 256
 
@@ -48,7 +48,7 @@ def run_demo(
 def draw_median_forecasts(
     forecaster: Forecaster, evaluation_set: EvaluationSet, output_dir: Path, *, prefix: str
 ) -> list[Path]:
-    """Draw one forecast of each motion type to ``<prefix>_<type>.png``.
+    """Draw one forecast of each motion type to ``<prefix>_<type>.png``, and all to ``<prefix>_grid.png``.
 
     Of each type the window with the median position error is shown: neither the luckiest nor the
     worst. The classical baselines are drawn beside it in the error panel.
@@ -62,11 +62,8 @@ def draw_median_forecasts(
     written = []
     forecast = forecast_all(forecaster, evaluation_set, BATCH_SIZE)
     baselines = [baseline for baseline in standard_baselines() if baseline.name != forecaster.name]
-    errors = position_error(forecast.mean, evaluation_set.targets)
-    for name, windows in evaluation_set.groups().items():
-        if name == MIXED:
-            continue
-        window = int(windows[np.argsort(errors[windows])[(len(windows) - 1) // 2]])
+    chosen = _median_windows(forecast, evaluation_set)
+    for name, window in chosen.items():
         context = evaluation_set.context[window]
         figure = plot_forecast(
             context,
@@ -74,11 +71,30 @@ def draw_median_forecasts(
             forecast.select([window]),
             dt=evaluation_set.dt,
             title=f"{name} motion, forecast by {forecaster.name}\n"
-            f"window with the median error of {len(windows)}",
+            f"window with the median error of {len(evaluation_set.groups()[name])}",
             references={b.name: b.forecast(context[None], evaluation_set.horizon) for b in baselines},
         )
         written.append(save_figure(figure, output_dir / f"{prefix}_{_file_part(name)}.png"))
-    return written
+    rows = list(chosen.values())
+    grid = plot_prediction_grid(
+        evaluation_set.context[rows],
+        evaluation_set.targets[rows],
+        forecast.select(rows),
+        dt=evaluation_set.dt,
+        labels=list(chosen),
+        title=f"Forecasts by {forecaster.name}: of each motion type the window with the median error",
+    )
+    return [*written, save_figure(grid, output_dir / f"{prefix}_grid.png")]
+
+
+def _median_windows(forecast: PathForecast, evaluation_set: EvaluationSet) -> dict[str, int]:
+    """Of each motion type, the window whose position error is the median."""
+    errors = position_error(forecast.mean, evaluation_set.targets)
+    return {
+        name: int(windows[np.argsort(errors[windows])[(len(windows) - 1) // 2]])
+        for name, windows in evaluation_set.groups().items()
+        if name != MIXED
+    }
 
 
 def example_paths(config: DatasetConfig, *, count: int, seconds: float) -> dict[str, FloatArray]:

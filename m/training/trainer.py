@@ -92,8 +92,9 @@ class Trainer:
         """Train until ``max_steps``, or until SIGINT or SIGTERM asks to stop.
 
         Args:
-            resume: go on from ``training_state.pt``; on one machine the result is identical, bit for
-                bit, to that of a run that never stopped.
+            resume: go on from ``training_state.pt``; on one machine's CPU the result is identical, bit
+                for bit, to that of a run that never stopped (on CUDA as far as its kernels are
+                deterministic).
 
         Raises:
             FileExistsError: a fresh run into a folder that already holds one.

@@ -303,7 +303,11 @@ def test_the_demo_names_its_forecaster_and_draws_every_type(root, tmp_path, by_m
     arguments = [str(root / "first")] if by_model else []
     assert demo.main([*arguments, "--output", str(tmp_path)]) == 0
     types = ("orbital", "lorenz") if by_model else ("helical", "orbital", "lissajous", "lorenz", "robotic")
-    expected = {"demo_trajectories.png", *(f"demo_prediction_{name}.png" for name in types)}
+    expected = {
+        "demo_trajectories.png",
+        "demo_prediction_grid.png",
+        *(f"demo_prediction_{name}.png" for name in types),
+    }
     assert {path.name for path in tmp_path.iterdir()} == expected
     assert_is_a_picture(tmp_path / "demo_prediction_orbital.png")
     assert str(tmp_path / "demo_trajectories.png") in capsys.readouterr().out
