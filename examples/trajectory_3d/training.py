@@ -21,7 +21,14 @@ from examples.trajectory_3d.training_summary import SummaryWriter
 from examples.trajectory_3d.windows import evaluation_windows
 from m.config import ConfigError, nearest_hint, read_yaml, to_dict, write_yaml
 from m.moe import LossOutput, MoESequenceRegressor, SequenceBatch
-from m.training import Callback, JsonlLogger, TensorBoardLogger, Trainer, TrainingResult
+from m.training import (
+    STATE_NAME,
+    Callback,
+    JsonlLogger,
+    TensorBoardLogger,
+    Trainer,
+    TrainingResult,
+)
 
 _FREE_AT_RESUME = frozenset({"dataset.num_workers"})  # the stream is the same for any number
 
@@ -110,6 +117,10 @@ def prepare_folder(folder: Path, experiment: ExperimentConfig, *, resume: bool) 
     if resume:
         if not path.exists():
             raise ConfigError(f"{folder} holds no run to resume ({run_folder.CONFIG} is missing)")
+        if not (folder / STATE_NAME).exists():
+            raise ConfigError(
+                f"{folder} holds no saved state, so its run never began; remove the folder and start again"
+            )
         _refuse_changes(read_yaml(path), resolved, path)
     elif folder.exists() and any(folder.iterdir()):
         raise FileExistsError(

@@ -214,6 +214,10 @@ def test_a_run_killed_at_once_can_be_resumed(root, tmp_path):
 def test_resuming_what_does_not_exist_is_refused(tmp_path, capsys):
     assert train.main([str(QUICK), "--output-root", str(tmp_path), "--resume", *TINY]) == 2
     assert "holds no run to resume" in capsys.readouterr().err
+    (tmp_path / "begun").mkdir()
+    (tmp_path / "begun/config.yaml").write_text("{}")  # killed before the first step
+    assert train.main([str(QUICK), "--name", "begun", "--output-root", str(tmp_path), "--resume", *TINY]) == 2
+    assert "remove the folder and start again" in capsys.readouterr().err
 
 
 def test_evaluation_of_a_model_by_path_folder_and_latest(root, tmp_path, monkeypatch, capsys):
