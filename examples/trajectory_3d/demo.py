@@ -110,7 +110,7 @@ def example_paths(config: DatasetConfig, *, count: int, seconds: float) -> dict[
     """
     from examples.trajectory_3d.datasets import generate_motion  # noqa: PLC0415  (imports torch)
 
-    points = max(2, round(seconds * config.sampling_rate))
+    points = 1 + max(1, round(seconds * config.sampling_rate))
     longer = replace(config, sequence_length=points - 1, prediction_length=1)
     return {name: generate_motion(name, count, longer).path.numpy() for name in config.type_names}
 
