@@ -16,15 +16,15 @@ _WORK_ERRORS = ("NonFiniteLossError", "ForecastError")
 def run(command: Callable[[], None]) -> int:
     """Run a command; print an expected error as one line instead of a trace.
 
-    Errors are told by class name, so that their modules need not be imported before they are used.
-    An error of any other class is a bug and keeps its trace.
+    Errors are told by class name, so that their modules (and torch with them) need not be imported
+    before they are used. An error of any other class is a bug and keeps its trace.
     """
     try:
         command()
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
-    except Exception as error:
+    except (ValueError, OSError, RuntimeError) as error:  # the bases of the expected classes
         names = [cls.__name__ for cls in type(error).__mro__]
         if any(name in names for name in _REQUEST_ERRORS):
             print(f"error: {error}", file=sys.stderr)
