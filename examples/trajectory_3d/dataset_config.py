@@ -19,6 +19,49 @@ def _default_weights() -> dict[str, float]:
 
 
 @dataclass(frozen=True, kw_only=True)
+class AugmentationConfig:
+    """Changes made to whole windows, path and context alike, before noise is added.
+
+    They are drawn anew for every window.
+
+    Attributes:
+        rotate: turn about the origin into a uniformly random orientation.
+        mirror: reflect every other window, at random.
+        reverse: share of windows played backwards.
+        scale: range of a factor of all positions, drawn log-uniformly.
+        shift: standard deviation of a Gaussian offset per axis, in sizes of the window: the root mean
+            square distance of its context from the middle, per axis.
+
+    Raises:
+        ValueError: naming the field, its value and what was expected.
+    """
+
+    rotate: bool = False
+    mirror: bool = False
+    reverse: float = 0.0
+    scale: tuple[float, float] = (1.0, 1.0)
+    shift: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name in ("rotate", "mirror"):
+            if not isinstance(getattr(self, name), bool):
+                raise ValueError(
+                    f"dataset.augmentation.{name} must be true or false, got {getattr(self, name)!r}"
+                )
+        for name in ("reverse", "shift"):
+            _check_number(f"augmentation.{name}", getattr(self, name))
+        if not 0.0 <= self.reverse <= 1.0:
+            raise ValueError(
+                f"dataset.augmentation.reverse must be a share from 0 to 1, got {self.reverse!r}"
+            )
+        if self.shift < 0.0:
+            raise ValueError(
+                f"dataset.augmentation.shift must not be negative (sizes of the window), got {self.shift!r}"
+            )
+        _check_range("augmentation.scale", self.scale, positive=True)
+
+
+@dataclass(frozen=True, kw_only=True)
 class DatasetConfig:
     """What the motion data looks like.
 
@@ -28,6 +71,14 @@ class DatasetConfig:
         sampling_rate: samples per second, in Hz.
         noise_std: standard deviation of the Gaussian measurement noise in metres, per axis; it
             falls on the context only, never on the path to forecast.
+        noise_fraction: range of a second part of the noise, drawn uniformly for every window: its
+            standard deviation as a share of the window's size (the root mean square distance of the
+            true context from its middle, per axis). The variances of both parts add up.
+        rate_factor: range of a factor of the sampling rate, drawn log-uniformly for every window, or
+            for a few groups of windows in a block where a motion type needs common times. Forecasters
+            are not told: at factor 2 a motion looks as if it ran at half its speed, and velocities count in
+            the nominal time step.
+        augmentation: rotations, reflections, reversals, scales and shifts of whole windows.
         type_weights: motion type -> probability that a window is of that type; sums to 1. The
             order of the keys numbers the types.
         motion_options: motion type -> keyword options of that motion, such as
@@ -49,6 +100,9 @@ class DatasetConfig:
     prediction_length: int = 32
     sampling_rate: float = 100.0
     noise_std: float = 0.02
+    noise_fraction: tuple[float, float] | None = None
+    rate_factor: tuple[float, float] | None = None
+    augmentation: AugmentationConfig | None = None
     type_weights: dict[str, float] = field(default_factory=_default_weights)
     motion_options: dict[str, dict[str, Any]] = field(default_factory=dict)
     seed: int = 0
@@ -67,6 +121,10 @@ class DatasetConfig:
         _check_number("noise_std", self.noise_std)
         if self.noise_std < 0:
             raise ValueError(f"dataset.noise_std must not be negative (metres), got {self.noise_std!r}")
+        if self.noise_fraction is not None:
+            _check_range("noise_fraction", self.noise_fraction, positive=False)
+        if self.rate_factor is not None:
+            _check_range("rate_factor", self.rate_factor, positive=True)
         self._check_weights()
         self._check_options()
 
@@ -79,6 +137,15 @@ class DatasetConfig:
     def time_step(self) -> float:
         """Seconds between two points."""
         return 1.0 / self.sampling_rate
+
+    @property
+    def noise_text(self) -> str:
+        """The context noise in words, for reports."""
+        parts = [f"{self.noise_std:g} m"] if self.noise_std > 0 or self.noise_fraction is None else []
+        if self.noise_fraction is not None:
+            low, high = (100.0 * share for share in self.noise_fraction)
+            parts.append(f"{low:g}-{high:g} % of the window's size")
+        return " and ".join(parts)
 
     @property
     def type_names(self) -> tuple[str, ...]:
@@ -119,3 +186,19 @@ def _check_integer(name: str, value: object, *, minimum: int) -> None:
 def _check_number(name: str, value: object) -> None:
     if not isinstance(value, (int, float)) or isinstance(value, bool) or not math.isfinite(value):
         raise ValueError(f"dataset.{name} must be a finite number, got {value!r}")
+
+
+def _check_range(name: str, bounds: object, *, positive: bool) -> None:
+    """Check for two finite numbers low <= high, low above 0 or (``positive=False``) at least 0."""
+    least = "low > 0" if positive else "low >= 0"
+    message = (
+        f"dataset.{name} must be two finite numbers [low, high] with {least}, low <= high, got {bounds!r}"
+    )
+    if not isinstance(bounds, (list, tuple)) or len(bounds) != 2:
+        raise ValueError(message)
+    for bound in bounds:
+        if not isinstance(bound, (int, float)) or isinstance(bound, bool) or not math.isfinite(bound):
+            raise ValueError(message)
+    low, high = bounds
+    if not low <= high or low < 0 or (positive and low == 0):
+        raise ValueError(message)

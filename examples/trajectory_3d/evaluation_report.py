@@ -1,32 +1,43 @@
-"""An evaluation as text, as rich tables and as JSON. The numbers come from `evaluation`."""
+"""An evaluation as text and as rich tables. The numbers come from `evaluation`."""
 
-import math
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Literal
 
 from rich import box
 from rich.console import Group
 from rich.table import Table
 
-from examples.trajectory_3d.evaluation import (
-    MIXED,
-    EvaluationResult,
-    ForecasterScores,
-    GroupScores,
-    Uncertainty,
+from examples.trajectory_3d.evaluation import MIXED, EvaluationResult
+from examples.trajectory_3d.evaluation_json import JSON_FORMAT, JSON_VERSION, to_json
+from examples.trajectory_3d.evaluation_tables import (
+    Rows,
+    coverage_rows,
+    distribution_rows,
+    gn_rows,
+    headline_rows,
+    interval_rows,
+    metric_rows,
+    position_rows,
+    ratio_rows,
+    short_metric_rows,
+    states_distribution,
+    step_rows,
 )
-from examples.trajectory_3d.metrics import METRICS, MetricSpec
 
-JSON_FORMAT = "trajectory_3d.evaluation"
-JSON_VERSION = 1
-SHOWN_STEPS = 8  # columns of the error-per-step table
+__all__ = ["JSON_FORMAT", "JSON_VERSION", "render_table", "render_text", "to_json"]
+
 NOTES = """\
+gn: position error over the horizon / spread of the context, geometric mean over windows, then types.
+valid: share of the horizon before the error first exceeds 0.4 spreads. NLL: nats per coordinate, in units
+of the spread. ranks uneven: share of the rank histogram in a wrong bin, 0 is calibrated.
 * best of the forecasters. temporal_consistency and smoothness describe a path alone, so none is best:
 compare them with the true path. n/a: the horizon is too short to define the value.
 All metrics are defined in docs/metrics.md."""
 
-Rows = list[list[str]]
 HEADING_WIDTH = 12  # longer words of a heading are broken, so that tables fit 80 columns
+TERMINAL_WIDTH = 80
+NAME_WIDTH = 21  # longer names of forecasters wrap
+WIDE = 5  # with more forecasters than this, a column for each no longer fits a terminal
 
 
 def render_text(
@@ -39,91 +50,46 @@ def render_text(
         title: first line.
         details: further lines of the header, such as model, date and test stream; name -> value.
     """
-    blocks = [
-        _header(result, title, details or {}),
-        _section("Mean position error in metres [95 % bootstrap interval]", _summary_rows(result, True)),
-        _section("Mean distance in metres at forecast step (mixed)", _step_rows(result)),
-    ]
-    if any(_uncertainty(scores) is not None for scores in result.forecasters):
-        blocks.append(
-            _section("Stated 80 % interval: coverage and mean width in metres", _interval_rows(result))
-        )
-    blocks += [
-        _section(f"{group} ({_count(result, group)} windows)", _metric_rows(result, group))
-        for group in reversed(result.group_names)
-    ]
-    blocks.append(NOTES)
+    tables = [*_main_tables(result, intervals=True)]
+    tables.append(("Mean distance in metres at forecast step (mixed)", step_rows(result)))
+    if any(scores.groups[MIXED].uncertainty is not None for scores in result.forecasters):
+        tables.append(("Stated 80 % interval: coverage and mean width in metres", interval_rows(result)))
+    for group in reversed(result.group_names):
+        count = result.true_path.groups[group].count
+        tables.append((f"{group} ({count} windows)", metric_rows(result, group)))
+    blocks = [_header(result, title, details or {}), *(_section(*table) for table in tables), NOTES]
     return "\n\n".join(blocks) + "\n"
 
 
 def render_table(result: EvaluationResult) -> Group:
-    """Build rich tables for a terminal: position error per motion type, then every metric on all windows."""
-    tables = [
-        _rich_table(f"Position error in metres, {result.num_windows} windows", _summary_rows(result, False)),
-        _rich_table("All metrics, all motion types mixed (* best)", _short_metric_rows(result, MIXED)),
-    ]
-    return Group(*tables)
+    """Build rich tables for a terminal: headline, errors per motion type, calibration.
 
-
-def to_json(result: EvaluationResult) -> dict[str, Any]:
-    """Turn the result into plain dicts, lists, strings and finite numbers; undefined values are None.
-
-    Schema (version 1):
-        format, version: "trajectory_3d.evaluation", 1.
-        num_windows, context_length, horizon: int; dt: seconds.
-        absent_types: names of the motion types without windows.
-        metrics: list of {name, unit, better, description}, in report order.
-        forecasters: list of {name, is_baseline, groups}; true_path: the same for the true continuation.
-        groups: type name or "mixed" -> {count, metrics: {name: value}, position_error_median,
-            position_error_interval: [low, high] or None, error_per_step: [H values],
-            uncertainty: {coverage, width} or None, improvement_percent: over the best baseline, or None}.
+    All metrics follow when there are few enough forecasters for a column each.
     """
-    return {
-        "format": JSON_FORMAT,
-        "version": JSON_VERSION,
-        "num_windows": result.num_windows,
-        "context_length": result.context_length,
-        "horizon": result.horizon,
-        "dt": result.dt,
-        "absent_types": list(result.absent_types),
-        "metrics": [
-            {"name": spec.name, "unit": spec.unit, "better": spec.better, "description": spec.description}
-            for spec in METRICS
-        ],
-        "forecasters": [_forecaster_json(result, scores) for scores in result.forecasters],
-        "true_path": _forecaster_json(result, result.true_path),
-    }
+    tables = _main_tables(result, intervals=False)
+    if len(result.forecasters) <= WIDE:
+        tables.append(("All metrics, all motion types mixed (* best)", short_metric_rows(result, MIXED)))
+    return Group(*(_rich_table(*table) for table in tables))
 
 
-def _forecaster_json(result: EvaluationResult, scores: ForecasterScores) -> dict[str, Any]:
-    measured = scores is not result.true_path
-    groups = {
-        group: {
-            **_group_json(values),
-            "improvement_percent": result.improvement(scores.name, group) if measured else None,
-        }
-        for group, values in scores.groups.items()
-    }
-    return {"name": scores.name, "is_baseline": scores.is_baseline, "groups": groups}
-
-
-def _group_json(values: GroupScores) -> dict[str, Any]:
-    low, high = values.position_error_interval
-    uncertainty = values.uncertainty
-    return {
-        "count": values.count,
-        "metrics": {name: _finite(value) for name, value in values.metrics.items()},
-        "position_error_median": _finite(values.position_error_median),
-        "position_error_interval": [low, high] if math.isfinite(low) and math.isfinite(high) else None,
-        "error_per_step": [_finite(float(value)) for value in values.error_per_step],
-        "uncertainty": None
-        if uncertainty is None
-        else {"coverage": uncertainty.coverage, "width": uncertainty.width},
-    }
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
+def _main_tables(result: EvaluationResult, *, intervals: bool) -> list[tuple[str, Rows]]:
+    """Titles and rows of what both forms show."""
+    tables = [
+        (f"Skill, {result.num_windows} windows", headline_rows(result)),
+        ("gn by motion type", gn_rows(result)),
+        (
+            "Mean position error in metres" + (" [95 % bootstrap interval]" if intervals else ""),
+            position_rows(result, intervals=intervals),
+        ),
+    ]
+    if result.reference is not None:
+        title = f"Mean position error / that of the {result.reference.name}"
+        title += " (and of the medians)" if intervals else ""
+        tables.append((title, ratio_rows(result, medians=intervals)))
+    if states_distribution(result):
+        tables.append(("Distribution scores and coverage of central intervals", distribution_rows(result)))
+        tables.append(("Coverage in % at forecast step (mixed)", coverage_rows(result)))
+    return tables
 
 
 def _header(result: EvaluationResult, title: str, details: Mapping[str, str]) -> str:
@@ -138,112 +104,6 @@ def _header(result: EvaluationResult, title: str, details: Mapping[str, str]) ->
     width = max(len(name) for name in facts)
     lines = [title, "=" * len(title), *(f"{name:<{width}}  {value}" for name, value in facts.items())]
     return "\n".join(_ascii(line) for line in lines)
-
-
-def _summary_rows(result: EvaluationResult, intervals: bool) -> Rows:
-    """One row per group: mean position error, its 95 % interval if asked for, and the improvement."""
-    challengers = [scores for scores in result.forecasters if not scores.is_baseline]
-    compared = challengers if result.best_baseline(MIXED) is not None else []
-    header = ["motion type", "windows", *(scores.name for scores in result.forecasters)]
-    header += [_improvement_title(scores, compared) for scores in compared]
-    rows = [header]
-    for group in result.group_names:
-        row = [group, str(_count(result, group))]
-        row += [_position_error(scores.groups[group], intervals) for scores in result.forecasters]
-        row += [_percent(result.improvement(scores.name, group)) for scores in compared]
-        rows.append(row)
-    return rows
-
-
-def _improvement_title(scores: ForecasterScores, compared: Sequence[ForecasterScores]) -> str:
-    return "vs best baseline" if len(compared) == 1 else f"{scores.name} vs best baseline"
-
-
-def _metric_rows(result: EvaluationResult, group: str) -> Rows:
-    """One row per metric, one column per forecaster, the true path last."""
-    columns = [*result.forecasters, result.true_path]
-    rows = [["metric", "unit", "better", *(scores.name for scores in columns)]]
-    for spec in METRICS:
-        values = [scores.groups[group].metrics[spec.name] for scores in result.forecasters]
-        true_value = _number(result.true_path.groups[group].metrics[spec.name])
-        rows.append([spec.name, spec.unit or "-", spec.better, *_marked(spec, values), true_value])
-    median = [_number(scores.groups[group].position_error_median) for scores in columns]
-    return [*rows, ["position_error_median", "m", "lower", *median]]
-
-
-def _short_metric_rows(result: EvaluationResult, group: str) -> Rows:
-    """The same without direction and true path, which are left to the full report."""
-    header, *rows = _metric_rows(result, group)
-    named = [[row[0] if row[1] == "-" else f"{row[0]} ({row[1]})", *row[3:-1]] for row in rows]
-    return [[header[0], *header[3:-1]], *named]
-
-
-def _marked(spec: MetricSpec, values: Sequence[float]) -> list[str]:
-    """Write the values, the best of several with a star where the metric compares with the truth."""
-    defined = [value for value in values if math.isfinite(value)]
-    best = (min if spec.better == "lower" else max)(defined, default=math.nan)
-    mark = spec.compares and len(values) > 1
-    # Values that differ by rounding only share the star.
-    return [
-        _number(value) + (" *" if mark and math.isclose(value, best, rel_tol=1e-9) else "")
-        for value in values
-    ]
-
-
-def _step_rows(result: EvaluationResult) -> Rows:
-    horizon = result.horizon
-    shown = sorted({round(1 + i * (horizon - 1) / (SHOWN_STEPS - 1)) for i in range(SHOWN_STEPS)})
-    rows = [["forecaster", *(str(step) for step in shown)]]
-    for scores in result.forecasters:
-        errors = scores.groups[MIXED].error_per_step
-        rows.append([scores.name, *(_number(float(errors[step - 1])) for step in shown)])
-    return rows
-
-
-def _interval_rows(result: EvaluationResult) -> Rows:
-    return [
-        ["forecaster", *result.group_names],
-        *(
-            [scores.name, *(_coverage(scores.groups[group].uncertainty) for group in result.group_names)]
-            for scores in result.forecasters
-            if _uncertainty(scores) is not None
-        ),
-    ]
-
-
-def _uncertainty(scores: ForecasterScores) -> Uncertainty | None:
-    return scores.groups[MIXED].uncertainty
-
-
-def _coverage(value: Uncertainty | None) -> str:
-    return "n/a" if value is None else f"{100 * value.coverage:.1f} % / {_number(value.width)}"
-
-
-def _count(result: EvaluationResult, group: str) -> int:
-    return result.true_path.groups[group].count
-
-
-def _position_error(scores: GroupScores, with_interval: bool) -> str:
-    low, high = scores.position_error_interval
-    interval = f" [{_number(low, 3)}, {_number(high, 3)}]" if with_interval and math.isfinite(low) else ""
-    return _number(scores.metrics["position_error"]) + interval
-
-
-def _percent(value: float | None) -> str:
-    if value is None:
-        return "n/a"
-    return f"{abs(value):.0f} % {'better' if value >= 0 else 'worse'}"
-
-
-def _number(value: float, digits: int = 4) -> str:
-    """Write significant digits; very large and very small values in scientific notation, NaN as n/a."""
-    if not math.isfinite(value):
-        return "n/a"
-    if value == 0:
-        return "0"
-    if not 1e-4 <= abs(value) < 1e5:
-        return f"{value:.2e}"
-    return f"{value:#.{digits}g}" if abs(value) < 1000 else f"{value:.0f}"
 
 
 def _ascii(text: str) -> str:
@@ -266,14 +126,23 @@ def _section(title: str, rows: Rows) -> str:
 
 
 def _rich_table(title: str, rows: Rows) -> Table:
-    """Tables that fit 80 columns: long headings wrap, numbers never do."""
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    for column, name in enumerate(rows[0]):
-        width = max(len(row[column]) for row in rows[1:])
-        if column > 0:
-            width = max(width, min(max(len(word) for word in name.split()), HEADING_WIDTH))
+    """Tables that fit a terminal: long headings and names wrap, numbers never do."""
+    widths = [_column_width([row[column] for row in rows]) for column in range(len(rows[0]))]
+    roomy = sum(widths) + 2 * len(widths) + 1 <= TERMINAL_WIDTH
+    padding = (0, 1, 0, 0) if roomy else (0, 0, 0, 0)
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=padding)
+    for column, (name, width) in enumerate(zip(rows[0], widths, strict=True)):
         justify: Literal["left", "right"] = "left" if column == 0 else "right"
         table.add_column(name, justify=justify, width=width, overflow="fold")
     for row in rows[1:]:
-        table.add_row(*row, style="bold" if row[0] == MIXED else None)
+        table.add_row(*row)
     return table
+
+
+def _column_width(cells: list[str]) -> int:
+    """Room for the widest cell and for the longest word of the heading, which comes first."""
+    heading, *values = cells
+    widest = max(len(value) for value in values)
+    if heading == "forecaster":
+        return min(max(widest, len(heading)), NAME_WIDTH)
+    return max(widest, min(max(len(word) for word in heading.split()), HEADING_WIDTH))

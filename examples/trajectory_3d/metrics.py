@@ -18,11 +18,11 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
-from examples.trajectory_3d.forecasters import FloatArray
+from examples.trajectory_3d import arrays
+from examples.trajectory_3d.arrays import FloatArray
 
-Float64Array: TypeAlias = npt.NDArray[np.float64]
+Float64Array: TypeAlias = arrays.Float64Array
 
 
 def position_error(predicted: FloatArray, target: FloatArray) -> Float64Array:

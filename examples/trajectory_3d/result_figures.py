@@ -71,7 +71,7 @@ def plot_metrics_comparison(result: EvaluationResult) -> Figure:
         axes = figure.add_subplot(grid[index // 3, index % 3])
         _draw_bars(axes, result, specs[name])
     handles, labels = figure.axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False)
+    figure.legend(handles, labels, loc="outside lower center", ncols=min(5, len(labels)), frameon=False)
     return figure
 
 

@@ -11,18 +11,20 @@ from m.attention.config import AttentionConfig
 from m.attention.rope import rotate
 
 
-def causal_mask(positions: Tensor, slots: int) -> Tensor:
-    """Which cache slots each query may see: those at its own position or before.
+def causal_mask(queries: Tensor, keys: Tensor, stride: int = 1) -> Tensor:
+    """Which keys each query may see: those at its own position and whole strides before it.
 
     Args:
-        positions: of the queries, ``[B, T]``.
-        slots: number of slots S.
+        queries: positions of the queries, ``[B or 1, T]``.
+        keys: positions of the keys, ``[B or 1, S]``.
+        stride: points between the positions that see each other.
 
     Returns:
-        ``[B, 1, T, S]`` bool, True where visible.
+        ``[B or 1, 1, T, S]`` bool, True where visible.
     """
-    slot = torch.arange(slots, device=positions.device)
-    return (slot <= positions[..., None]).unsqueeze(1)
+    lag = queries[..., :, None] - keys[..., None, :]  # [B or 1, T, S]
+    visible = lag >= 0 if stride == 1 else (lag >= 0) & (lag % stride == 0)
+    return visible.unsqueeze(1)
 
 
 class CausalSelfAttention(nn.Module):
@@ -50,8 +52,8 @@ class CausalSelfAttention(nn.Module):
             x: ``[B, T, D]``.
             rope: rotations of the T positions.
             positions: ``[B, T]`` int64, needed with a cache.
-            mask: ``[B, 1, T, S]`` from `causal_mask`, needed with a cache; without one the tokens
-                are a whole sequence from its start.
+            mask: ``[B or 1, 1, T, S]`` from `causal_mask`, needed with a cache; without one each
+                token sees itself and all before it.
             cache: keys and values of earlier tokens, written in place.
 
         Returns:

@@ -1,9 +1,12 @@
 """Location-scale families: densities, quantiles, and paths sampled with the right smoothness.
 
-Gaussian and Laplace marginals are independent across channels; student_t paths share one mixing draw
-over channels and steps, which makes them a multivariate t. Across the P steps of one prediction they
-are tied by a Gaussian copula with correlation ``rho ** |h - h'|``, because forecast errors of smooth
-motion are: a path sampled step by step independently would be a jagged line that no body follows.
+Each family is a Gaussian times a random size, drawn once for a path: fixed (gaussian), Rayleigh
+(laplace: the symmetric multivariate Laplace of Kotz, Kozubowski and Podgorski, "The Laplace
+Distribution and Generalizations", 2001, section 5) or from a chi-square (student_t). Contours are
+therefore ellipsoids, and along any rotated axis the marginal stays in the family. Across the P steps
+of one prediction the Gaussians have correlation ``rho ** |h - h'|``, because forecast errors of
+smooth motion do: a path sampled step by step independently would be a jagged line that no body
+follows.
 """
 
 from __future__ import annotations
@@ -38,10 +41,6 @@ class StepDistribution:
     scale: Tensor
     step_correlation: Tensor
     degrees_of_freedom: Tensor | None = None
-
-    def affine(self, scale: Tensor, shift: Tensor) -> StepDistribution:
-        """Distribution of ``scale * y + shift`` for non-negative ``scale``, in the wider float type."""
-        return replace(self, location=self.location * scale + shift, scale=self.scale * scale)
 
     def at(self, index: tuple[Tensor, ...]) -> StepDistribution:
         """Select leading positions, as indexing a tensor does."""
@@ -81,14 +80,11 @@ class StepDistribution:
 
     def sample(self, temperature: float, generator: torch.Generator | None = None) -> Tensor:
         """One path per leading position, ``[..., P, K]``, deviating ``temperature`` times as far."""
-        normal = self._correlated_normal(generator)
-        if self.kind == "gaussian":
-            deviation = normal
-        elif self.kind == "laplace":
-            centred = (torch.special.ndtr(normal) - 0.5).clamp(-0.5 + _TINY, 0.5 - _TINY)
-            deviation = -centred.sign() * torch.log1p(-2 * centred.abs())
-        else:
-            deviation = normal * self._t_mixing(generator)
+        deviation = self._correlated_normal(generator)
+        if self.kind != "gaussian":
+            shape = self.location[..., :1, :1].shape
+            uniform = torch.rand(shape, generator=generator, dtype=torch.float64).clamp(_TINY, 1 - _TINY)
+            deviation = deviation * self._size(uniform).to(deviation)
         return self.location + temperature * self.scale * deviation
 
     def _correlated_normal(self, generator: torch.Generator | None) -> Tensor:
@@ -100,12 +96,13 @@ class StepDistribution:
             steps.append(rho * steps[-1] + math.sqrt(1 - rho * rho) * white[..., step, :])
         return torch.stack(steps, dim=-2).to(self.location)
 
-    def _t_mixing(self, generator: torch.Generator | None) -> Tensor:
-        """``sqrt(nu / chi2_nu)``, one draw per path, which makes a multivariate t out of normals."""
+    def _size(self, uniform: Tensor) -> Tensor:
+        """The random size of a path's deviation, by inversion."""
+        if self.kind == "laplace":
+            return torch.sqrt(-2 * torch.log(uniform))  # twice an exponential, as variance
         nu = self._nu().item()
-        uniform = torch.rand(self.location[..., :1, :1].shape, generator=generator, dtype=torch.float64)
-        chi2 = 2 * scipy.special.gammaincinv(nu / 2, uniform.clamp(_TINY, 1 - _TINY).numpy())
-        return torch.from_numpy((nu / chi2) ** 0.5).to(self.location)
+        chi2 = 2 * scipy.special.gammaincinv(nu / 2, uniform.numpy())
+        return torch.from_numpy((nu / chi2) ** 0.5)
 
     def _nu(self) -> Tensor:
         if self.degrees_of_freedom is None:

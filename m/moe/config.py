@@ -11,6 +11,7 @@ from m.experts.config import ExpertsConfig
 from m.heads.config import HeadConfig
 from m.routing.config import RouterConfig
 
+ORIENTED_DIMENSIONS = (2, 3)
 _LONGEST_WINDOW = 4096  # its cosine modes take the square of it in memory
 
 
@@ -22,6 +23,11 @@ class AnchorConfig:
         location: ``mean`` of the anchoring points, or the ``last`` of them.
         scale: one standard deviation for all channels (``pooled``: keeps angles and shapes, right for
             coordinates) or one for each (``per_channel``: for channels of different kinds).
+        orientation: ``motion`` turns each sequence into the frame of its own motion (see
+            `m.moe.orientation`): exact equivariance to rotation, and a simpler problem to learn.
+            ``none`` keeps the axes given, right where they mean something, as up and down do.
+        span: anchoring points at most, counted back from the last; 0 for all. Long contexts are then
+            normalised as the shorter ones of training were.
         min_points: in training a sequence's anchor comes from a prefix of random length, at least
             this long, as a serving session anchors on the context it was opened with.
         whole_context_share: share of training sequences anchored on their whole context instead,
@@ -30,12 +36,35 @@ class AnchorConfig:
 
     location: Literal["mean", "last"] = "last"
     scale: Literal["pooled", "per_channel"] = "pooled"
+    orientation: Literal["none", "motion"] = "none"
+    span: int = 0
     min_points: int = 8
     whole_context_share: float = 0.5
 
     def __post_init__(self) -> None:
         at_least("anchor.min_points", self.min_points, 2)  # one point has no scale
+        if self.span:
+            at_least("anchor.span", self.span, 2)
+        if self.orientation == "motion" and self.scale != "pooled":
+            raise ValueError("anchor.orientation motion mixes the channels, so it needs scale: pooled")
         between("anchor.whole_context_share", self.whole_context_share, 0.0, 1.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ContextConfig:
+    """How much of each training sequence the model is shown, so that it learns short contexts too.
+
+    Attributes:
+        shortened_share: share of training sequences of which only the last points are shown.
+        min_points: how few; the number is uniform from here to all.
+    """
+
+    shortened_share: float = 0.0
+    min_points: int = 8
+
+    def __post_init__(self) -> None:
+        between("context.shortened_share", self.shortened_share, 0.0, 1.0)
+        at_least("context.min_points", self.min_points, 2)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +78,10 @@ class ModelConfig:
         dim: model width, a multiple of 8 (so that grouped matrix products apply) and of the heads.
         n_layers: transformer blocks.
         window: points the embedding of a point looks back over (itself included).
+        stride: points between the tokens that attend to each other. A token predicts from its own
+            window and from the tokens 1, 2, ... strides before it, so a forecast costs one token per
+            stride, not one per point; at most ``window``, so that no point is overlooked. 1 is the
+            plain transformer.
         window_gain: in that look-back, cosine mode k of the displacements is amplified by
             ``(1 + k) ** window_gain``, so that curvature is learned as early as speed.
         dropout: on both residual branches, in training.
@@ -58,6 +91,7 @@ class ModelConfig:
         experts: see `ExpertsConfig`.
         head: see `HeadConfig`.
         anchor: see `AnchorConfig`.
+        context: see `ContextConfig`.
     """
 
     input_dim: int = 3
@@ -65,6 +99,7 @@ class ModelConfig:
     dim: int = 256
     n_layers: int = 4
     window: int = 32
+    stride: int = 1
     window_gain: float = 1.0
     dropout: float = 0.0
     norm_eps: float = 1e-6
@@ -73,15 +108,18 @@ class ModelConfig:
     experts: ExpertsConfig = field(default_factory=ExpertsConfig)
     head: HeadConfig = field(default_factory=HeadConfig)
     anchor: AnchorConfig = field(default_factory=AnchorConfig)
+    context: ContextConfig = field(default_factory=ContextConfig)
 
     def __post_init__(self) -> None:
         for name in ("input_dim", "target_dim", "dim", "n_layers"):
             at_least(f"model.{name}", getattr(self, name), 1)
         between("model.window", self.window, 1, _LONGEST_WINDOW)
+        between("model.stride", self.stride, 1, self.window)
         at_least("model.window_gain", self.window_gain, 0.0)
         between("model.dropout", self.dropout, 0.0, 0.99)
         positive("model.norm_eps", self.norm_eps)
         self._check_widths()
+        self._check_orientation()
         if self.head.residual and self.target_dim > self.input_dim:
             raise ValueError(
                 f"model.head.residual needs targets that are input channels, but target_dim "
@@ -98,6 +136,15 @@ class ModelConfig:
             raise ValueError(
                 f"model.dim {self.dim} must split into attention.n_heads {self.attention.n_heads} "
                 f"heads of even width"
+            )
+
+    def _check_orientation(self) -> None:
+        if self.anchor.orientation == "none":
+            return
+        if self.input_dim not in ORIENTED_DIMENSIONS or self.target_dim != self.input_dim:
+            raise ValueError(
+                f"model.anchor.orientation motion needs points of 2 or 3 coordinates that are also the "
+                f"targets, but input_dim is {self.input_dim} and target_dim {self.target_dim}; set it to none"
             )
 
     @property

@@ -46,7 +46,7 @@ def model_size(config: ModelConfig) -> ModelSize:
     routing = 0 if router.is_dense else router_class(router.kind).parameter_count(config.dim, router)
     attention = config.dim * config.head_dim * (2 * config.attention.n_heads + 2 * config.attention.kv_heads)
     norms = 2 * config.dim
-    embedding = config.window * config.input_dim * config.dim
+    embedding = (config.window * config.input_dim + 1) * config.dim
     head_outputs = config.head.prediction_steps * config.target_dim * 2
     head = config.dim * head_outputs
     modes = config.head.prediction_steps**2 * config.target_dim  # multiplied, not learned

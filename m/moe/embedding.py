@@ -16,7 +16,8 @@ class WindowEmbedding(nn.Module):
     acceleration already, so the first layer need not spend attention on finite differences. What
     tells a curve from a straight line is small beside the motion itself, so faster modes are
     amplified (``gain``): without that, training finds them late. Before the start of a sequence its
-    first point is repeated.
+    first point is repeated; how much of the window is real is a feature of its own, since a body
+    that rested looks the same.
 
     Args:
         input_dim: channels D.
@@ -30,7 +31,7 @@ class WindowEmbedding(nn.Module):
     def __init__(self, input_dim: int, window: int, gain: float, dim: int) -> None:
         super().__init__()
         self.window = window
-        self.projection = nn.Linear(window * input_dim, dim)
+        self.projection = nn.Linear(window * input_dim + 1, dim)
         # W displacements, of which the first is zero: W - 1 modes hold them all.
         modes = cosine_modes(window, gain)[:, : window - 1] / window**0.5
         self.register_buffer("modes", modes, persistent=False)  # follows from the configuration
@@ -53,6 +54,8 @@ class WindowEmbedding(nn.Module):
         points = points.view(batch, -1, self.window, channels).transpose(2, 3)  # [B, T, D, W]
         current = points[..., :1]
         spectrum = F.linear(current - points, self.modes.T)  # [B, T, D, W - 1]
-        features = torch.cat((current, spectrum), dim=-1).flatten(2)  # [B, T, D*W]
+        filled = ((positions + 1).clamp_max(self.window) / self.window).to(points.dtype)
+        filled = filled.expand(batch, -1)[..., None]  # [B, T, 1]
+        features = torch.cat((torch.cat((current, spectrum), dim=-1).flatten(2), filled), dim=-1)
         embedded: Tensor = self.projection(features)
         return embedded

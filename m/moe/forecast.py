@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -35,7 +36,9 @@ class Forecast:
         points: the forecast at the asked temperature, ``[B, H, K]``.
         mean: centre of the predictive distribution (temperature 0), ``[B, H, K]``.
         samples: sampled paths ``[B, S, H, K]``, or None when none were asked for.
-        routing: experts that served the context, per layer ``[B, T, ...]``.
+        routing: experts that served the context's tokens, per layer ``[B, T', ...]``; the forecast
+            comes from the last one. Tokens lie `ModelConfig.stride` points apart, or closer when a
+            long horizon needs them.
     """
 
     points: Array
@@ -66,6 +69,20 @@ class Forecast:
             return exact if self._batched else exact[0]
         result: Array = np.quantile(self._quantile_paths, q, axis=-3)
         return result
+
+    @property
+    def marginals(self) -> StepDistribution | None:
+        """Stated distribution of every coordinate, ``[B, H, K]``; None beyond the head's P steps.
+
+        Rolled-on points follow from sampled paths and have no density in closed form.
+        """
+        horizon = self.points.shape[-2]
+        if horizon > self._first.location.shape[-2]:
+            return None
+        location, scale = self._first.location[:, :horizon], self._first.scale[:, :horizon]
+        if not self._batched:
+            location, scale = location[0], scale[0]
+        return replace(self._first, location=location, scale=scale)
 
     @cached_property
     def _quantile_paths(self) -> Array:
@@ -124,13 +141,19 @@ class Rollout:
         rolled = max(0, -(-horizon // self.steps) - 1) * self.steps  # points that will be fed back
         batch, length, _ = points.shape
         self._cache = model.allocate_cache(batch, length + rolled) if rolled else None
+        stride = model.config.stride
+        # Rolled on by P points, a token sees others that lie strides before it: all on this grid.
+        self._every = math.gcd(stride, self.steps) if rolled else stride
+        tokens = model.token_positions(self.lengths, every=self._every)
         with inference(model):
-            output = model(self.points, anchor=self.anchor, lengths=self.lengths, cache=self._cache)
+            output = model(
+                self.points, anchor=self.anchor, lengths=self.lengths, tokens=tokens, cache=self._cache
+            )
         self.routing: RoutingRecord = output.routing
-        last = (torch.arange(batch, device=model.device), self.lengths - 1)
+        last = (torch.arange(batch, device=model.device), (self.lengths - 1) // self._every)
         self._next = output.distribution.at(last)  # [B, P, K], anchored
         target = self.anchor.for_targets(model.config.target_dim)
-        self.first: StepDistribution = self._next.affine(target.scale, target.location)
+        self.first: StepDistribution = target.in_units(self._next)
 
     def run(self, temperature: float, paths: int, seed: int | None) -> Tensor:
         """Continue each context ``paths`` times, ``[B, paths, H, K]`` in the inputs' units."""
@@ -149,15 +172,22 @@ class Rollout:
         cache = self._cache.take(rows) if self._cache is not None else None
         distribution = self._next.at((rows,))
         position = self.lengths[rows]  # [N] slot of the next point
-        last = (torch.arange(len(rows), device=rows.device), torch.full_like(rows, self.steps - 1))
+        ahead = torch.arange(self.steps, device=rows.device)
+        grid = ahead[self._every - 1 :: self._every]  # of the P new points, those that become tokens
+        last = (torch.arange(len(rows), device=rows.device), torch.full_like(rows, len(grid) - 1))
         blocks: list[Tensor] = []
         while True:
             block = distribution.sample(temperature, generator) if temperature else distribution.location
             blocks.append(target.restore(block.to(target.location.dtype)))
             if len(blocks) * self.steps >= self.horizon:
                 return torch.cat(blocks, 1)[:, : self.horizon]
-            positions = position[:, None] + torch.arange(self.steps, device=rows.device)
-            output = self.model(blocks[-1], anchor=anchor, positions=positions, cache=cache)
+            output = self.model(
+                blocks[-1],
+                anchor=anchor,
+                positions=position[:, None] + ahead,
+                tokens=position[:, None] + grid,
+                cache=cache,
+            )
             distribution = output.distribution.at(last)
             position = position + self.steps
 

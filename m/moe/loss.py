@@ -17,9 +17,10 @@ if TYPE_CHECKING:
 def sequence_loss(model: MoESequenceRegressor, batch: SequenceBatch) -> LossOutput:
     """Mean negative log-likelihood (nats per coordinate, anchored units) plus auxiliary losses.
 
-    In training each sequence is anchored on a random prefix, or on its whole context (see
-    `AnchorConfig`), and every position is a target. In evaluation mode all anchor on their whole
-    context and only the forecast from the last point counts, as in a real forecast.
+    In training some sequences are shortened (see `ContextConfig`), each is anchored on a random
+    prefix, or on its whole context (see `AnchorConfig`), and the last point and those whole strides
+    before it are targets. In evaluation mode all anchor on their whole context and only the forecast
+    from the last point counts, as in a real forecast.
 
     Args:
         model: whose loss.
@@ -35,40 +36,83 @@ def sequence_loss(model: MoESequenceRegressor, batch: SequenceBatch) -> LossOutp
             f"path must be {steps} points (head.prediction_steps) longer than the {length} inputs, "
             f"got {batch.path.shape[1]} points"
         )
-    prefix = _anchor_lengths(model, size, length, batch.inputs.device)
-    anchor = compute_anchor(batch.inputs, prefix, model.config.anchor)
-    output = model(batch.inputs, anchor=anchor)
-    path = anchor.for_targets(batch.path.shape[-1]).normalise(batch.path).to(output.distribution.location)
-    targets = path[:, 1:].unfold(1, steps, 1).transpose(-1, -2)  # [B, T, P, K]
-    nll = output.distribution.negative_log_likelihood(targets)
+    lengths = torch.full((size,), length, dtype=torch.int64, device=batch.inputs.device)
     if model.training:
-        model.head.observe_residuals((targets - output.distribution.location)[:, -1])
-        prediction_loss = nll.mean()
+        batch, lengths = _shorten(model, batch)
+    anchor = compute_anchor(batch.inputs, _anchor_lengths(model, lengths), model.config.anchor)
+    tokens = model.token_positions(lengths)
+    output = model(batch.inputs, anchor=anchor, lengths=lengths, tokens=tokens)
+    path = anchor.for_targets(batch.path.shape[-1]).normalise(batch.path).to(output.distribution.location)
+    targets = _continuations(path, tokens, steps)  # [B, T', P, K]
+    nll = output.distribution.negative_log_likelihood(targets)
+    last = (torch.arange(size, device=lengths.device), (lengths - 1) // model.config.stride)
+    final = output.distribution.at(last)  # [B, P, K]
+    final_nll = nll[last].mean()
+    if model.training:
+        model.head.observe_residuals(targets[last] - final.location)
+        shown = (tokens < lengths[:, None])[..., None, None].expand_as(nll)
+        prediction_loss = nll[shown].mean() if len(tokens) > 1 else nll.mean()
     else:
-        prediction_loss = nll[:, -1].mean()
+        prediction_loss = final_nll
     auxiliary = output.routing.auxiliary_loss()
     metrics = {
         "nll": prediction_loss.detach(),
-        "final_nll": nll[:, -1].detach().mean(),
+        "final_nll": final_nll.detach(),
         **output.routing.loss_terms(),
     }
     if output.routing.layers:
         entropies = torch.stack([layer.entropy for layer in output.routing.layers])
         metrics["routing_entropy"] = entropies.mean()
+    target = anchor.for_targets(batch.path.shape[-1])
     return LossOutput(
         loss=prediction_loss if auxiliary is None else prediction_loss + auxiliary,
-        forecast=output.in_units().location[:, -1].detach(),
-        target=batch.path[:, -steps:],
+        forecast=target.restore(final.location).detach(),
+        target=batch.path[torch.arange(size)[:, None], lengths[:, None] + torch.arange(steps)],
         metrics=metrics,
         expert_load=output.routing.load(),
     )
 
 
-def _anchor_lengths(model: MoESequenceRegressor, size: int, length: int, device: torch.device) -> Tensor:
+def _continuations(path: Tensor, tokens: Tensor, steps: int) -> Tensor:
+    """The P points after each token ``[B or 1, T']`` of paths ``[B, S, K]``: ``[B, T', P, K]``."""
+    ahead = torch.arange(1, steps + 1, device=path.device)
+    index = (tokens[..., None] + ahead).clamp_max(path.shape[1] - 1)  # beyond the end: padding
+    index = index.flatten(1).expand(path.shape[0], -1)[..., None].expand(-1, -1, path.shape[-1])
+    return path.gather(1, index).view(len(path), -1, steps, path.shape[-1])
+
+
+def _shorten(model: MoESequenceRegressor, batch: SequenceBatch) -> tuple[SequenceBatch, Tensor]:
+    """Cut the first points off some sequences, and move the rest to the front.
+
+    Returns:
+        The batch, of unchanged shape, and the points left of each sequence, ``[B]``.
+    """
+    size, length, _ = batch.inputs.shape
+    device = batch.inputs.device
+    config = model.config.context
+    kept = torch.full((size,), length, dtype=torch.int64, device=device)
+    if config.shortened_share > 0:
+        drawn = torch.randint(min(config.min_points, length), length + 1, (size,), device=device)
+        kept = torch.where(torch.rand(size, device=device) < config.shortened_share, drawn, kept)
+    return SequenceBatch(
+        _advance(batch.inputs, length - kept), _advance(batch.path, length - kept), batch.labels
+    ), kept
+
+
+def _advance(points: Tensor, by: Tensor) -> Tensor:
+    """Each sequence ``[B, S, D]`` from point ``by[b]`` on, its last point repeated at the end."""
+    if not bool(by.any()):
+        return points
+    index = (by[:, None] + torch.arange(points.shape[1], device=by.device)).clamp_max(points.shape[1] - 1)
+    return points.gather(1, index[..., None].expand_as(points))
+
+
+def _anchor_lengths(model: MoESequenceRegressor, lengths: Tensor) -> Tensor:
     """Points each sequence is anchored on, ``[B]``."""
-    whole = torch.full((size,), length, dtype=torch.int64, device=device)
     if not model.training:
-        return whole
+        return lengths
     config = model.config.anchor
-    prefix = torch.randint(min(config.min_points, length), length + 1, (size,), device=device)
-    return torch.where(torch.rand(size, device=device) < config.whole_context_share, whole, prefix)
+    least = lengths.clamp_max(config.min_points)
+    drawn = least + (torch.rand(len(lengths), device=lengths.device) * (lengths - least + 1)).long()
+    whole = torch.rand(len(lengths), device=lengths.device) < config.whole_context_share
+    return torch.where(whole, lengths, torch.minimum(drawn, lengths))

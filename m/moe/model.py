@@ -38,7 +38,7 @@ class SequenceOutput:
     """Result of a forward pass.
 
     Attributes:
-        distribution: of the P points after each position, ``[B, T, P, K]``, in anchored units.
+        distribution: of the P points after each token, ``[B, T, P, K]``, in anchored units.
         anchor: the anchor used, for the inputs.
         routing: which experts served which token in each layer.
     """
@@ -50,7 +50,7 @@ class SequenceOutput:
     def in_units(self) -> StepDistribution:
         """The distribution in the inputs' units, ``[B, T, P, K]``."""
         anchor = self.anchor.for_targets(self.distribution.location.shape[-1])
-        return self.distribution.affine(anchor.scale.unsqueeze(1), anchor.location.unsqueeze(1))
+        return anchor.in_units(self.distribution)
 
 
 class MoESequenceRegressor(nn.Module):
@@ -79,12 +79,14 @@ class MoESequenceRegressor(nn.Module):
         anchor: Anchor | None = None,
         lengths: Tensor | None = None,
         positions: Tensor | None = None,
+        tokens: Tensor | None = None,
         cache: KVCache | None = None,
     ) -> SequenceOutput:
-        """Predict the next P points after every position.
+        """Predict the next P points after every token.
 
         Given the anchor, the output at a position depends on the points up to it and on nothing
-        else: not on later points, batch mates or padding.
+        else: not on later points, batch mates or padding, and not on which other positions are
+        asked for, as long as those whole strides before it are among them.
 
         Args:
             points: ``[B, T, D]`` in any units; float64 is kept until the anchor is subtracted.
@@ -92,6 +94,8 @@ class MoESequenceRegressor(nn.Module):
             lengths: valid points of each right-padded sequence, ``[B]``; default all T.
             positions: of the points in their sequences, ``[B, T]``; default 0..T-1. Needed when the
                 points continue a cache.
+            tokens: positions to predict from, ``[B or 1, T']``, ascending; default every point given.
+                Those at or beyond a sequence's length count as padding. See `token_positions`.
             cache: what came before; updated in place.
 
         Raises:
@@ -107,32 +111,72 @@ class MoESequenceRegressor(nn.Module):
         valid = torch.arange(length, device=points.device) < lengths[:, None]  # [B, T]
         # Whatever padding holds, also NaN, must not reach the cache: 0 * NaN would spoil masked slots.
         anchored = torch.where(valid[..., None], anchor.normalise(points), 0.0).to(self.dtype)  # [B, T, D]
-        hidden, routing = self._transform(anchored, valid, positions, cache)
-        reference = anchored[..., : self.config.target_dim] if self.config.head.residual else None
+        if positions is None:
+            positions = torch.arange(length, device=points.device)[None]  # [1, T]
+        if tokens is None:
+            tokens = positions
+        else:
+            end = positions[:, :1] + lengths[:, None]  # [B, 1]
+            valid = (tokens < end).expand(batch, -1)  # [B, T']
+            tokens = torch.minimum(tokens, end - 1)  # padding stays inside the sequence
+        history = anchored
+        if cache is not None:
+            cache.begun = True
+            slots = positions.expand(batch, -1)
+            history = cache.points.scatter_(1, slots[..., None].expand_as(anchored), anchored)
+        hidden, routing = self._transform(history, tokens, valid, cache)
+        reference = self._reference(history, tokens) if self.config.head.residual else None
         return SequenceOutput(self.head(hidden, reference), anchor, routing)
 
     def _transform(
-        self, anchored: Tensor, valid: Tensor, positions: Tensor | None, cache: KVCache | None
+        self, history: Tensor, tokens: Tensor, valid: Tensor, cache: KVCache | None
     ) -> tuple[Tensor, RoutingRecord]:
-        """Embed anchored points and run the blocks: ``[B, T, D] -> [B, T, dim]``."""
-        batch, length, _ = anchored.shape
-        if positions is None:
-            positions = torch.arange(length, device=anchored.device)[None]  # [1, T]
-        history, mask = anchored, None
-        if cache is not None:
-            positions = positions.expand(batch, -1)
-            cache.begun = True
-            cache.points.scatter_(1, positions[..., None].expand_as(anchored), anchored)
-            history, mask = cache.points, causal_mask(positions, cache.capacity)
-        x = self.embedding(history, positions)
-        rope = rotation(positions, self.config.head_dim, self.config.attention.rope_base, x.dtype)
+        """Embed points ``[B, S, D]`` at positions ``[B or 1, T]`` and run the blocks: ``[B, T, dim]``."""
+        x = self.embedding(history, tokens)
+        mask = self._mask(tokens, cache)
+        # Tokens that see each other lie whole strides apart, and only differences count.
+        turns = torch.div(tokens, self.config.stride, rounding_mode="floor")
+        rope = rotation(turns, self.config.head_dim, self.config.attention.rope_base, x.dtype)
+        slots = tokens.expand(x.shape[0], -1) if cache is not None else None
         records = []
         for index, block in enumerate(self.blocks):
             layer_cache = cache.layers[index] if cache is not None else None
-            x, record = block(x, rope, valid, positions=positions, mask=mask, cache=layer_cache)
+            x, record = block(x, rope, valid, positions=slots, mask=mask, cache=layer_cache)
             if record is not None:
                 records.append(record)
         return self.norm(x), RoutingRecord(tuple(records))
+
+    def _mask(self, tokens: Tensor, cache: KVCache | None) -> Tensor | None:
+        """Who sees whom, or None for the plain triangle."""
+        if cache is not None:
+            slots = torch.arange(cache.capacity, device=tokens.device)[None]
+            return causal_mask(tokens, slots, self.config.stride)
+        return None if self.config.stride == 1 else causal_mask(tokens, tokens, self.config.stride)
+
+    def _reference(self, history: Tensor, tokens: Tensor) -> Tensor:
+        """The points ``[B, T, K]`` at the tokens' positions, which predictions are offsets from."""
+        targets = history[..., : self.config.target_dim]
+        index = tokens.expand(history.shape[0], -1)[..., None].expand(-1, -1, targets.shape[-1])
+        return targets.gather(1, index)
+
+    def token_positions(self, lengths: Tensor, *, every: int | None = None) -> Tensor:
+        """Positions whose tokens a prediction from the last point of each sequence needs.
+
+        Args:
+            lengths: points of each sequence, ``[B]``.
+            every: take all positions that lie a multiple of this before the last point; default the
+                model's stride.
+
+        Returns:
+            ``[B or 1, T']`` ascending, one row when all lengths agree. In rows shorter than the longest
+            the last entries lie beyond the end: padding.
+        """
+        step = every or self.config.stride
+        if bool((lengths == lengths[0]).all()):
+            lengths = lengths[:1]
+        first = (lengths - 1) % step  # [B]
+        count = int(((lengths - 1) // step).max()) + 1
+        return first[:, None] + step * torch.arange(count, device=lengths.device)
 
     def loss(self, batch: SequenceBatch) -> LossOutput:
         """Negative log-likelihood of the path, plus the routers' auxiliary losses; see `sequence_loss`."""

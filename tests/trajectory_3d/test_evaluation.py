@@ -19,7 +19,7 @@ from examples.trajectory_3d.evaluation import (
     forecast_all,
 )
 from examples.trajectory_3d.evaluation_report import render_table, render_text, to_json
-from examples.trajectory_3d.forecasters import PathForecast
+from examples.trajectory_3d.forecasters import PathForecast, gaussian_forecast
 from examples.trajectory_3d.metrics import METRICS
 
 NAMES = ("line", "curve", "absent")
@@ -141,7 +141,7 @@ def test_bootstrap_interval_agrees_with_scipy_and_the_normal_approximation():
 def test_bootstrap_in_pieces_covers_the_same_ground(monkeypatch):
     values = np.random.default_rng(3).gamma(2.0, size=50)
     whole = bootstrap_interval(values, seed=1)
-    monkeypatch.setattr("examples.trajectory_3d.evaluation.BOOTSTRAP_CHUNK", 700)
+    monkeypatch.setattr("examples.trajectory_3d.bootstrap.CHUNK", 700)
     assert bootstrap_interval(values, seed=1) == pytest.approx(whole)
 
 
@@ -253,9 +253,9 @@ def test_text_report_is_ascii_aligned_and_complete(result):
     for spec in METRICS:
         assert text.count(f"\n{spec.name} ") == len(result.group_names)
     assert "66.7 % / 0.1000" in text
-    curve = next(line for line in text.splitlines() if line.startswith("curve "))
-    gain = result.improvement("offset", "curve")
-    assert curve.endswith(f"{abs(gain):.0f} % {'better' if gain >= 0 else 'worse'}")
+    gains = next(line for line in text.splitlines() if line.startswith("below best baseline "))
+    expected = [f"{result.improvement('offset', group):.0f}" for group in result.group_names]
+    assert gains.replace("%", "").split()[3:] == expected
     tables = [block.splitlines() for block in text.split("\n\n") if "---" in block]
     for _, rule, header, *body in tables:
         assert len(rule) == len(header) == max(len(line) for line in body)
@@ -286,7 +286,8 @@ def test_json_round_trips_and_holds_the_documented_keys(result):
     mixed = document["forecasters"][0]["groups"]["mixed"]
     assert set(mixed) == {
         "count", "metrics", "position_error_median", "position_error_interval", "error_per_step",
-        "uncertainty", "improvement_percent",
+        "uncertainty", "improvement_percent", "gn", "gn_interval", "valid_fraction", "undefined_windows",
+        "distribution", "reference_ratio",
     }  # fmt: skip
     assert len(mixed["error_per_step"]) == document["horizon"] == HORIZON
     assert mixed["uncertainty"]["coverage"] == pytest.approx(2 / 3)
@@ -298,3 +299,134 @@ def test_a_forecaster_without_baselines_is_reported_without_improvement(windows)
     assert result.best_baseline("mixed") is None
     assert result.improvement("offset", "mixed") is None
     assert "best baseline" not in render_text(result)
+
+
+def test_gn_weighs_types_alike_and_matches_a_direct_computation(windows, result):
+    forecast = LastValue().forecast(windows.context, HORIZON).mean
+    distance = np.linalg.norm(forecast - windows.targets, axis=-1).mean(axis=1)
+    ratio = distance / np.sqrt(windows.context.var(axis=1).mean(axis=-1))
+    scores = result.forecasters[1].groups
+    by_type = [stats.gmean(ratio[windows.type_ids == index]) for index in range(2)]
+    assert [scores[name].skill.gn for name in ("line", "curve")] == pytest.approx(by_type)
+    # The set is of equal halves here; drop most lines, and the overall figure must still weigh types alike.
+    keep = np.concatenate([np.flatnonzero(windows.type_ids == 0)[:3], np.flatnonzero(windows.type_ids == 1)])
+    fewer = evaluate([LastValue()], windows.select(keep)).forecasters[0].groups["mixed"].skill
+    lines = stats.gmean(ratio[keep[:3]])
+    assert fewer.gn == pytest.approx(np.sqrt(lines * by_type[1]))
+    assert fewer.gn_interval[0] < fewer.gn < fewer.gn_interval[1]
+
+
+def test_reference_ratios_compare_the_same_windows(windows):
+    reference = windows.targets + np.array([0.0, 0.02, 0.0])
+    reference[windows.type_ids == 0] = np.nan  # no reference for lines
+    result = evaluate([Offset(windows.targets)], windows, reference=PathForecast(reference))
+    groups = result.forecasters[0].groups
+    assert groups["line"].reference_ratio is None
+    for group in ("curve", "mixed"):
+        ratio = groups[group].reference_ratio
+        assert (ratio.mean, ratio.median, ratio.count) == (pytest.approx(5.0), pytest.approx(5.0), 15)
+    assert list(result.reference.groups) == ["curve", "mixed"]
+    assert result.reference.groups["mixed"].metrics["position_error"] == pytest.approx(0.02)
+    document = to_json(result)
+    json.dumps(document, allow_nan=False)
+    assert document["reference"]["name"] == "oracle"
+    text = render_text(result)
+    row = next(line for line in text.split("Mean position error / ")[1].splitlines() if "offset" in line)
+    assert row.split() == ["offset", "none", "5.00", "(5.00)", "5.00", "(5.00)"]
+
+
+def test_reference_without_any_window_is_none(windows):
+    nothing = PathForecast(np.full(windows.targets.shape, np.nan))
+    assert evaluate([LastValue()], windows, reference=nothing).reference is None
+
+
+def test_reference_of_other_windows_is_refused(windows):
+    with pytest.raises(ValueError, match=r"the reference has shape \[3, 6, 3\]"):
+        evaluate([LastValue()], windows, reference=PathForecast(windows.targets[:3]))
+
+
+@dataclass
+class Gaussian:
+    """Misses the truth by known noise and states a normal distribution `stated` times as wide."""
+
+    windows: EvaluationSet
+    stated: float = 1.0
+    name: str = "gaussian"
+    sigma: float = 0.1
+
+    def forecast(self, context: Any, horizon: int) -> PathForecast:
+        rng = np.random.default_rng(len(context))
+        truth = self.windows.targets[: len(context)]
+        mean = truth + rng.normal(scale=self.sigma, size=truth.shape)
+        return gaussian_forecast(mean, np.full(truth.shape, self.stated * self.sigma))
+
+
+def test_a_calibrated_forecast_is_found_calibrated_and_a_narrow_one_narrow():
+    windows = make_set(600)
+    calibrated, narrow = (
+        evaluate([Gaussian(windows, stated)], windows, batch_size=600)
+        .forecasters[0]
+        .groups["mixed"]
+        .distribution
+        for stated in (1.0, 0.5)
+    )
+    for nominal, inside in calibrated.coverage_per_step.items():
+        # 1800 coordinates at each step: five standard errors.
+        np.testing.assert_allclose(inside, nominal, atol=5 * np.sqrt(nominal * (1 - nominal) / 1800))
+        expected = 2 * stats.norm.cdf(0.5 * stats.norm.ppf(0.5 + nominal / 2)) - 1
+        np.testing.assert_allclose(narrow.coverage_per_step[nominal], expected, atol=0.06)
+    assert calibrated.ranks.unevenness < 0.03
+    assert narrow.ranks.unevenness > 0.2
+    assert calibrated.ranks.source == "density"
+    assert calibrated.nll == pytest.approx(stats.norm.entropy(scale=0.1), abs=0.03)
+    assert calibrated.crps == pytest.approx(0.1 / np.sqrt(np.pi), rel=0.03)
+    assert narrow.nll > calibrated.nll
+    assert narrow.crps > calibrated.crps
+
+
+def test_normalised_scores_do_not_change_with_the_scale():
+    windows = make_set(100)
+    large = replace(windows, context=1000 * windows.context, targets=1000 * windows.targets)
+    one = evaluate([Gaussian(windows)], windows).forecasters[0].groups["mixed"]
+    other = evaluate([Gaussian(large, sigma=100.0)], large).forecasters[0].groups["mixed"]
+    assert other.skill.gn == pytest.approx(one.skill.gn)
+    assert other.skill.valid_fraction == one.skill.valid_fraction
+    assert other.distribution.nll_normalised == pytest.approx(one.distribution.nll_normalised)
+    assert other.distribution.crps_normalised == pytest.approx(one.distribution.crps_normalised)
+    assert other.distribution.crps == pytest.approx(1000 * one.distribution.crps)
+    assert other.distribution.nll == pytest.approx(one.distribution.nll + np.log(1000))
+
+
+def test_an_excluded_truth_makes_the_likelihood_infinite_and_null_in_json(windows):
+    certain = Gaussian(windows, stated=0.0)
+    result = evaluate([certain], windows)
+    assert result.forecasters[0].groups["mixed"].distribution.nll == np.inf
+    document = json.loads(json.dumps(to_json(result), allow_nan=False))
+    assert document["forecasters"][0]["groups"]["mixed"]["distribution"]["nll"] is None
+    assert "Distribution scores" in render_text(result)
+
+
+def test_contexts_at_rest_are_left_out_of_gn_and_counted():
+    windows = make_set(20)
+    context = windows.context.copy()
+    context[:3] = context[:3, :1] + 7e6  # at rest, far away
+    result = evaluate([LastValue()], replace(windows, context=context))
+    skill = result.forecasters[0].groups["mixed"].skill
+    assert skill.undefined == 3
+    assert np.isfinite(skill.gn)
+    still = replace(windows, context=np.repeat(windows.context[:, :1], LENGTH, axis=1))
+    nothing = evaluate([LastValue()], still).forecasters[0].groups["mixed"].skill
+    assert np.isnan(nothing.gn)
+    assert nothing.undefined == 20
+
+
+def test_headline_tables_fit_eighty_columns(windows):
+    rng = np.random.default_rng(0)
+    reference = PathForecast(windows.targets + rng.normal(scale=0.01, size=windows.targets.shape))
+    result = evaluate([Gaussian(windows), *standard_baselines()], windows, batch_size=30, reference=reference)
+    stream = io.StringIO()
+    Console(file=stream, width=80).print(render_table(result))
+    rows = [line for line in stream.getvalue().splitlines() if line.startswith(" constant acceleration ")]
+    # One line per forecaster in each table: nothing was folded.
+    assert len(rows) == 4
+    assert all(len(row) <= 80 for row in rows)

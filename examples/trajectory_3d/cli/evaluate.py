@@ -1,4 +1,4 @@
-"""``trajectory-3d-eval``: judge a trained model on unseen motion, beside classical baselines."""
+"""``trajectory-3d-eval``: judge a trained model, or classical forecasters alone, on unseen motion."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(
         prog="trajectory-3d-eval",
         description="Forecast the test stream with a trained model and with classical baselines.",
-        usage="trajectory-3d-eval MODEL [CONFIG] | --latest [options] [key=value ...]",
+        usage="trajectory-3d-eval MODEL [CONFIG] | --latest [CONFIG] | --no-model CONFIG "
+        "[options] [key=value ...]",
         epilog="Overrides such as dataset.noise_std=0.05 or evaluation.test_windows=5000 test a model on "
         "other data than it was trained for.",
         allow_abbrev=False,
@@ -30,10 +31,26 @@ def parser() -> argparse.ArgumentParser:
     )
     made.add_argument("--latest", action="store_true", help="the model that improved last")
     made.add_argument(
+        "--no-model",
+        action="store_true",
+        help="classical forecasters alone, on the data of CONFIG",
+    )
+    made.add_argument(
+        "--baselines",
+        metavar="NAME[,NAME...]",
+        help="all, none, or names such as kalman-constant-velocity; an unknown one lists them (default: "
+        "last value, constant velocity, constant acceleration)",
+    )
+    made.add_argument(
+        "--oracle",
+        action="store_true",
+        help="also fit the parametric oracles, which know each motion's equations, and compare with them",
+    )
+    made.add_argument(
         "--output",
         type=Path,
         help="folder for the results (default: evaluation/ beside the model, or evaluation_<hash>/ for "
-        "other data than it was trained for)",
+        "other data than it was trained for; without a model outputs/trajectory_3d/classical/<hash>/)",
     )
     add_device(made)
     return made
@@ -45,9 +62,26 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _evaluate(argv: Sequence[str] | None) -> None:
+    arguments, overrides = parse_with_overrides(parser(), argv)
+    if arguments.no_model:
+        _report(None, load_config(ExperimentConfig, _only_config(arguments), overrides), arguments)
+    else:
+        _report(*_model_and_experiment(arguments, overrides), arguments)
+
+
+def _only_config(arguments: argparse.Namespace) -> Path:
+    if arguments.latest or len(arguments.paths) != 1:
+        raise ConfigError("--no-model takes one configuration and no model; see --help")
+    if arguments.device != "auto":
+        raise ConfigError("--device chooses where a model runs; leave it out with --no-model")
+    return Path(arguments.paths[0])
+
+
+def _model_and_experiment(
+    arguments: argparse.Namespace, overrides: Sequence[str]
+) -> tuple[Path, ExperimentConfig]:
     from examples.trajectory_3d.model_discovery import latest_model, model_at  # noqa: PLC0415
 
-    arguments, overrides = parse_with_overrides(parser(), argv)
     paths = arguments.paths
     expected = 1 if arguments.latest else 2
     if len(paths) > expected or (not paths and not arguments.latest):
@@ -59,19 +93,27 @@ def _evaluate(argv: Sequence[str] | None) -> None:
         raise ConfigError(
             f"there is no config.yaml beside {found.path}; name a configuration after the model"
         )
-    experiment = load_config(ExperimentConfig, config, overrides)
-    _report(found.path, experiment, arguments)
+    return found.path, load_config(ExperimentConfig, config, overrides)
 
 
-def _report(path: Path, experiment: ExperimentConfig, arguments: argparse.Namespace) -> None:
+def _report(path: Path | None, experiment: ExperimentConfig, arguments: argparse.Namespace) -> None:
     # Imported here: torch and matplotlib cost seconds that --help and a wrong path must not.
     from rich.console import Console  # noqa: PLC0415
 
+    from examples.trajectory_3d.baselines import DEFAULT_BASELINES  # noqa: PLC0415
     from examples.trajectory_3d.evaluation_report import render_table  # noqa: PLC0415
-    from examples.trajectory_3d.evaluation_run import evaluate_model  # noqa: PLC0415
+    from examples.trajectory_3d.evaluation_run import evaluate_baselines, evaluate_model  # noqa: PLC0415
 
+    named = arguments.baselines
+    baselines = DEFAULT_BASELINES if named is None else tuple(name.strip() for name in named.split(","))
+    output, oracle = arguments.output, arguments.oracle
     console = Console()
-    device = resolve_device(arguments.device)
-    result, folder = evaluate_model(path, experiment, device=device, output=arguments.output)
+    if path is None:
+        result, folder = evaluate_baselines(experiment, baselines=baselines, output=output, oracle=oracle)
+    else:
+        device = resolve_device(arguments.device)
+        result, folder = evaluate_model(
+            path, experiment, device=device, output=output, baselines=baselines, oracle=oracle
+        )
     console.print(render_table(result))
     console.print(f"Full tables and pictures are in {folder}", highlight=False, soft_wrap=True)

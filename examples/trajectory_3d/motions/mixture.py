@@ -10,14 +10,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from examples.trajectory_3d.dataset_config import DatasetConfig
+from examples.trajectory_3d.motions.conditions import Poses, context_size, draw_rates
 from examples.trajectory_3d.motions.registry import (
     FloatArray,
     MotionFunction,
     check_options,
     get_motion,
+    takes_own_times,
 )
 
 _TYPES, _NOISE = 0, 1  # streams of a block beside those of the motion types
+_POSES, _RATES, _NOISE_LEVELS = (2**32 + 2 + part for part in range(3))  # beyond all checksums of names
+_RATE_GROUPS = 8  # sampling rates per block of a motion type that cannot take one for each window
 
 
 @dataclass(frozen=True)
@@ -39,8 +43,8 @@ class MotionMixture:
     """Generates windows of the configured motion types.
 
     Every random number of a block comes from ``SeedSequence(seed, spawn_key=(stream, block, part))``,
-    where the part is the mixing, the noise or one motion type (by a checksum of its name). Streams
-    with different keys are independent.
+    where the part is the mixing, the noise, its levels, the poses or one motion type (by a checksum of
+    its name). Streams with different keys are independent.
 
     Args:
         config: what the data looks like.
@@ -65,27 +69,66 @@ class MotionMixture:
         mixing = _generator(seed, *key, _TYPES)
         type_ids = mixing.choice(len(self._weights), size=count, p=self._weights).astype(np.int64)
         path = np.empty((count, len(self.times), 3), dtype=np.float32)
-        for type_id, (name, motion) in enumerate(self._motions.items()):
+        poses = self._draw_poses(seed, key, count)
+        for type_id, name in enumerate(self._motions):
             rows = np.flatnonzero(type_ids == type_id)
             if len(rows):
-                path[rows] = motion(_generator(seed, *key, _part(name)), len(rows), self.times)
-        context = self._observe(path, _generator(seed, *key, _NOISE))
+                drawn = self._draw(name, len(rows), seed, key)
+                path[rows] = drawn if poses is None else poses.apply(drawn, rows, self.config.sequence_length)
+        context = self._observe(path, seed, key)
         return MotionBlock(context=context, path=path, type_ids=type_ids)
 
     def windows_of_type(self, name: str, count: int, seed: int, stream: int) -> MotionBlock:
         """Generate ``count`` windows of one type, with ``type_ids`` all zero."""
-        motion = self._motions[name]
-        path = motion(_generator(seed, stream, 0, _part(name)), count, self.times).astype(np.float32)
-        context = self._observe(path, _generator(seed, stream, _part(name), _NOISE))
+        drawn = self._draw(name, count, seed, (stream, 0))
+        key = (stream, _part(name))
+        poses = self._draw_poses(seed, key, count)
+        if poses is not None:
+            drawn = poses.apply(drawn, np.arange(count), self.config.sequence_length)
+        path = drawn.astype(np.float32)
+        context = self._observe(path, seed, key)
         return MotionBlock(context=context, path=path, type_ids=np.zeros(count, dtype=np.int64))
 
-    def _observe(self, path: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
+    def _draw(self, name: str, count: int, seed: int, key: tuple[int, int]) -> FloatArray:
+        """Draw [count, T, 3] paths of one type, at varied sampling rates if so configured."""
+        motion, part = self._motions[name], _part(name)
+        rng = _generator(seed, *key, part)
+        bounds = self.config.rate_factor
+        if bounds is None:
+            return motion(rng, count, self.times)
+        rating = _generator(seed, *key, part, _RATES)
+        if takes_own_times(name):
+            factors = draw_rates(rating, bounds, count)
+            return motion(rng, count, self.times / factors[:, None])
+        path = np.empty((count, len(self.times), 3))
+        for group, factor in enumerate(draw_rates(rating, bounds, _RATE_GROUPS)):
+            taken = path[group::_RATE_GROUPS]
+            if len(taken):
+                taken[...] = motion(rng, len(taken), self.times / factor)
+        return path
+
+    def _draw_poses(self, seed: int, key: tuple[int, int], count: int) -> Poses | None:
+        if self.config.augmentation is None:
+            return None
+        return Poses.draw(_generator(seed, *key, _POSES), self.config.augmentation, count)
+
+    def _observe(self, path: NDArray[np.float32], seed: int, key: tuple[int, int]) -> NDArray[np.float32]:
         """The context as measured: the first L points with Gaussian noise."""
         clean = path[:, : self.config.sequence_length]
-        noise = rng.standard_normal(clean.shape, dtype=np.float32)
-        noise *= np.float32(self.config.noise_std)
+        noise = _generator(seed, *key, _NOISE).standard_normal(clean.shape, dtype=np.float32)
+        noise *= self._noise_levels(clean, seed, key)
         noise += clean
         return noise
+
+    def _noise_levels(
+        self, clean: NDArray[np.float32], seed: int, key: tuple[int, int]
+    ) -> NDArray[np.float32] | np.float32:
+        """Standard deviation of the noise in metres: one for all windows, or [K, 1, 1]."""
+        if self.config.noise_fraction is None:
+            return np.float32(self.config.noise_std)
+        shares = _generator(seed, *key, _NOISE_LEVELS).uniform(*self.config.noise_fraction, size=len(clean))
+        levels = np.hypot(self.config.noise_std, shares * context_size(clean))
+        return levels.astype(np.float32)[:, None, None]
 
 
 def _configured(name: str, config: DatasetConfig) -> MotionFunction:

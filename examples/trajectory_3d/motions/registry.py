@@ -20,16 +20,20 @@ MotionFunction = Callable[..., FloatArray]
 
 _POSITIONAL = ("rng", "count", "times")
 _MOTIONS: dict[str, MotionFunction] = {}
+_OWN_TIMES: set[str] = set()
 
 _F = TypeVar("_F", bound=MotionFunction)
 
 
-def register_motion(name: str) -> Callable[[_F], _F]:
+def register_motion(name: str, *, own_times: bool = False) -> Callable[[_F], _F]:
     """Make a function known as the motion type ``name``.
 
     The function takes ``rng`` (a numpy generator, its only source of randomness), ``count``
     (windows to draw), ``times`` ([T] seconds from the first point of the window) and keyword-only
     options with defaults, and returns positions [count, T, 3] in metres.
+
+    With ``own_times`` it promises to take ``times`` [count, T] as well, where every row is the
+    first row times a factor: windows sampled at different rates are then drawn in one call.
 
     Raises:
         ValueError: the name is taken.
@@ -42,6 +46,8 @@ def register_motion(name: str) -> Callable[[_F], _F]:
             raise ValueError(f"motion type {name!r} is already registered by {owner}; choose another name")
         _check_signature(name, function)
         _MOTIONS[name] = function
+        if own_times:
+            _OWN_TIMES.add(name)
         return function
 
     return register
@@ -50,6 +56,11 @@ def register_motion(name: str) -> Callable[[_F], _F]:
 def motion_names() -> tuple[str, ...]:
     """All registered motion types, in order of registration."""
     return tuple(_MOTIONS)
+
+
+def takes_own_times(name: str) -> bool:
+    """Whether a motion type was registered with ``own_times``."""
+    return name in _OWN_TIMES
 
 
 def get_motion(name: str) -> MotionFunction:

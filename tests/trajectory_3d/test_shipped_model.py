@@ -1,0 +1,63 @@
+"""The model that is installed with the application does what its card says.
+
+It must be there as soon as the project registers its name for `m.load`; until then these tests skip.
+"""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from release_checks import assert_folder_matches_its_card
+
+from examples.trajectory_3d.release import render_card
+from examples.trajectory_3d.weights import folder
+from m import load
+from m.release import ENTRY_POINT_GROUP
+
+NAME = "trajectory-3d"
+PROJECT = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+REGISTERED = PROJECT.get("entry-points", {}).get(ENTRY_POINT_GROUP, {})
+
+pytestmark = pytest.mark.skipif(NAME not in REGISTERED, reason=f"pyproject.toml registers no model {NAME!r}")
+
+
+def test_the_registered_name_means_the_weights_folder():
+    assert REGISTERED[NAME] == "examples.trajectory_3d.weights:folder"
+
+
+def test_it_reproduces_the_figures_of_its_card():
+    assert_folder_matches_its_card(folder())
+
+
+def test_its_text_was_written_from_its_card():
+    card = json.loads((folder() / "card.json").read_text(encoding="utf-8"))
+    assert (folder() / "MODEL_CARD.md").read_text(encoding="utf-8") == render_card(card)
+    assert card["evaluation"]["forecasters"][0]["name"] == NAME
+
+
+def test_it_beats_every_classical_forecaster_of_its_card_on_every_type():
+    card = json.loads((folder() / "card.json").read_text(encoding="utf-8"))
+    own, *others = card["evaluation"]["forecasters"]
+    assert others
+    for group, figures in own["groups"].items():
+        for other in others:
+            rival = other["groups"][group]["metrics"]["position_error"]
+            assert figures["metrics"]["position_error"] < rival, (group, other["name"])
+
+
+def test_it_forecasts_right_after_installation():
+    """By name, as a user does: a quarter of a circle seen in float64, far from the origin, in kilometres."""
+    angle = np.linspace(0.0, np.pi / 2, 64 + 16)
+    circle = np.stack([np.cos(angle), np.sin(angle), 0.2 * angle], axis=1) + 6371.0
+    forecast = load(NAME).forecast(circle[:64], 16)
+    assert forecast.mean.shape == (16, 3)
+    error = np.linalg.norm(forecast.mean - circle[64:], axis=1).mean()
+    straight = circle[63] + (circle[63] - circle[62]) * np.arange(1, 17)[:, None]
+    assert error < 0.5 * np.linalg.norm(straight - circle[64:], axis=1).mean()
+    low, high = forecast.quantile(0.1), forecast.quantile(0.9)
+    assert (low < high).all()
+    assert forecast.sample(5).shape == (5, 16, 3)
