@@ -27,7 +27,8 @@ QUICK = Path(__file__).parents[2] / "examples/trajectory_3d/configs/quick_test_3
 TINY = [
     "model.dim=16",
     "model.n_layers=1",
-    "model.window=4", "model.stride=4",
+    "model.window=4",
+    "model.stride=4",
     "model.attention.n_heads=2",
     "model.experts.hidden_dim=16",
     "training.max_steps=12",

@@ -1,0 +1,75 @@
+"""Strided tokens and the frame of motion: the same forecast whatever tokens are asked for."""
+
+import numpy as np
+import pytest
+import torch
+
+from m.moe import MoESequenceRegressor, SequenceBatch
+from m.moe.config import AnchorConfig, ContextConfig, ModelConfig
+
+
+@pytest.fixture
+def model():
+    torch.manual_seed(0)
+    config = ModelConfig(
+        dim=32,
+        n_layers=2,
+        window=32,
+        stride=16,
+        anchor=AnchorConfig(orientation="motion", span=64),
+        context=ContextConfig(shortened_share=0.5),
+    )
+    made = MoESequenceRegressor(config).double().eval()
+    for parameter in made.parameters():
+        if parameter.ndim > 1:
+            torch.nn.init.normal_(parameter, std=0.3)
+    return made
+
+
+@pytest.fixture
+def paths():
+    generator = torch.Generator().manual_seed(1)
+    return torch.randn(4, 70, 3, generator=generator, dtype=torch.float64).cumsum(1).cumsum(1)
+
+
+def test_forecasts_turn_move_and_scale_with_the_path(model, paths):
+    turn, _ = torch.linalg.qr(torch.randn(3, 3, dtype=torch.float64))
+    turn = turn * torch.det(turn)
+    before = model.forecast(paths, 40).mean @ turn.T.numpy() * 1000 + 7e6
+    after = model.forecast(paths @ turn.T * 1000 + 7e6, 40).mean
+    assert np.abs(before - after).max() < 1e-9 * np.abs(after - 7e6).max()
+
+
+def test_the_tokens_a_forecast_needs_give_what_all_tokens_give(model, paths):
+    anchor = model(paths).anchor
+    every = model(paths, anchor=anchor).distribution.location
+    tokens = model.token_positions(torch.full((4,), 70))
+    assert tokens.tolist() == [[5, 21, 37, 53, 69]]
+    some = model(paths, anchor=anchor, tokens=tokens).distribution.location
+    torch.testing.assert_close(some, every[:, tokens[0]])
+
+
+def test_one_point_at_a_time_gives_what_the_whole_path_gives(model, paths):
+    anchor = model(paths).anchor
+    cache = model.allocate_cache(4, 70)
+    steps = [
+        model(paths[:, t : t + 1], anchor=anchor, positions=torch.full((4, 1), t), cache=cache)
+        for t in range(70)
+    ]
+    together = model(paths, anchor=anchor).distribution.location
+    torch.testing.assert_close(torch.cat([s.distribution.location for s in steps], 1), together)
+
+
+def test_contexts_of_different_lengths_share_a_batch(model, paths):
+    lengths = [70, 33, 64, 17]
+    together = model.forecast(paths, 40, lengths=lengths).mean
+    for row, length in enumerate(lengths):
+        alone = model.forecast(paths[row, :length], 40).mean
+        np.testing.assert_allclose(together[row], alone, rtol=1e-9)
+
+
+def test_shortened_training_sequences_end_where_their_paths_go_on(model, paths):
+    batch = SequenceBatch(paths[:, :54], paths)
+    output = model.train().loss(batch)
+    assert torch.isfinite(output.loss)
+    torch.testing.assert_close(output.target, paths[:, 54:])
