@@ -94,17 +94,17 @@ def run_race(
         NonFiniteLossError: training diverged.
     """
     folder = store.path.parent / contestant.name
-    todo = _unfinished(contestant, plan, store)
-    if not todo:
+    open_budgets = _unfinished(contestant, plan, store)
+    if not open_budgets:
         announce(f"{contestant.name}: all budgets are finished")
         return
     trunk = Learner(contestant, device, clock)
     _resume(trunk, folder / TRUNK, announce)
-    _check_reachable(trunk, todo[0], plan)
+    _check_reachable(trunk, open_budgets[0], plan)
     trunk.warm_up()
     flops = _count_flops(contestant, device)
     batches = trunk.batches()
-    for minutes in todo:
+    for minutes in open_budgets:
         point = branch_point(60 * minutes, plan.decay_share)
         while trunk.progress.elapsed < point:
             stop = min(point, trunk.progress.elapsed + plan.snapshot_seconds)

@@ -18,10 +18,11 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.real_recordings.catalogue import MOST_WINDOWS, SKIPPED, Recording, present
-from benchmarks.real_recordings.scores import RecordingScores, ZeroShotModel, overall, overall_median, score
+from benchmarks.real_recordings.scores import RecordingScores, overall, overall_median, score
 from benchmarks.report import processor
 from examples.trajectory_3d.baselines import make_baselines
 from examples.trajectory_3d.forecasters import Forecaster
+from examples.trajectory_3d.model_forecaster import ModelForecaster
 from m import load
 from m.checkpoint import CheckpointError, write_text_atomic
 
@@ -96,7 +97,7 @@ def make_forecasters(models: Sequence[str], baselines: str) -> list[Forecaster]:
         CheckpointError: no such model.
         ValueError: no such baseline, or nothing to measure.
     """
-    made: list[Forecaster] = [ZeroShotModel(load(name), _label(name)) for name in models]
+    made: list[Forecaster] = [ModelForecaster(load(name), _label(name)) for name in models]
     made += make_baselines(baselines.split(","))
     names = [each.name for each in made]
     if not names or len(set(names)) != len(names):

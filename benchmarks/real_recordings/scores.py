@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from benchmarks.real_recordings.tracks import Array
-from examples.trajectory_3d.forecasters import FloatArray, Forecaster, PathForecast
-from examples.trajectory_3d.metrics import position_error
-from m.moe import MoESequenceRegressor
+from examples.trajectory_3d.evaluation import EvaluationSet, forecast_all
+from examples.trajectory_3d.forecasters import Forecaster
+from examples.trajectory_3d.scoring import GroupScorer
+from examples.trajectory_3d.skill import context_std, log_ratios, normalised_distance
 
-# A forecast of a smooth orbit can be exact to rounding, where a geometric mean would be 0 or undefined.
-SMALLEST = 1e-12
-INTERVAL = (0.1, 0.9)
+_ALL = "recording"
+_BATCH = 250
 
 
 @dataclass(frozen=True)
@@ -53,44 +53,6 @@ class RecordingScores:
         return min(self.scores, key=lambda score: score.gn)
 
 
-class ZeroShotModel:
-    """A trained model as a forecaster of centre and 80 % interval.
-
-    Args:
-        model: forecasts.
-        name: in tables.
-    """
-
-    def __init__(self, model: MoESequenceRegressor, name: str) -> None:
-        self._model, self._name = model, name
-
-    @property
-    def name(self) -> str:
-        """Name in tables."""
-        return self._name
-
-    def forecast(self, context: FloatArray, horizon: int) -> PathForecast:
-        """Continue paths ``[B, L, 3]`` by ``horizon`` points, [B, horizon, 3] metres."""
-        forecast = self._model.forecast(context, horizon)
-        return PathForecast(
-            mean=forecast.mean, quantiles={level: forecast.quantile(level) for level in INTERVAL}
-        )
-
-
-def relative_errors(mean: Array, targets: Array, context: Array) -> Array:
-    """Position error averaged over the horizon / standard deviation of the context, ``[N]``, no unit.
-
-    Args:
-        mean: forecast, [N, H, 3] metres.
-        targets: what happened, [N, H, 3] metres.
-        context: observed points, [N, L, 3] metres; its deviation is one for the three axes (the root of
-            their mean variance).
-    """
-    spread = np.sqrt(context.var(axis=1).mean(axis=-1))
-    ratio: Array = np.maximum(position_error(mean, targets) / spread, SMALLEST)
-    return ratio
-
-
 def score(forecaster: Forecaster, windows: Array, context: int) -> Score:
     """Forecast the last points of each window from its first ``context``.
 
@@ -100,30 +62,25 @@ def score(forecaster: Forecaster, windows: Array, context: int) -> Score:
         context: observed points.
 
     Raises:
-        ValueError: a forecast that is not finite; names the forecaster.
+        ForecastError: a forecast of wrong shape or one that is not finite; names forecaster and window.
     """
-    observed, targets = windows[:, :context], windows[:, context:]
-    forecast = forecaster.forecast(observed, targets.shape[1])
-    mean = np.asarray(forecast.mean, dtype=np.float64)
-    if not np.isfinite(mean).all():
-        window = int(np.argwhere(~np.isfinite(mean))[0][0])
-        raise ValueError(f"forecaster {forecaster.name!r} is not finite in window {window}")
-    ratios = relative_errors(mean, targets, observed)
+    track = EvaluationSet(
+        context=windows[:, :context],
+        targets=windows[:, context:],
+        type_ids=np.zeros(len(windows), dtype=np.int64),
+        type_names=(_ALL,),
+        dt=1.0,  # nothing here is a speed
+    )
+    forecast = forecast_all(forecaster, track, _BATCH)
+    scores = GroupScorer(forecast, track, seed=0).all_groups()[_ALL]
+    ratios = log_ratios(normalised_distance(forecast.mean, track.targets, context_std(track.context)))
     return Score(
         forecaster=forecaster.name,
-        gn=float(np.exp(np.log(ratios).mean())),
-        gn_median=float(np.median(ratios)),
-        position_error=float(position_error(mean, targets).mean()),
-        coverage=_coverage(forecast, targets),
+        gn=scores.skill.gn,
+        gn_median=float(np.exp(np.median(ratios))),
+        position_error=scores.metrics["position_error"],
+        coverage=None if scores.uncertainty is None else scores.uncertainty.coverage,
     )
-
-
-def _coverage(forecast: PathForecast, targets: Array) -> float | None:
-    quantiles = forecast.quantiles or {}
-    if not all(level in quantiles for level in INTERVAL):
-        return None
-    low, high = (quantiles[level] for level in INTERVAL)
-    return float(((low <= targets) & (targets <= high)).mean())
 
 
 def overall(results: Sequence[RecordingScores]) -> dict[str, float]:

@@ -22,17 +22,20 @@ class EvaluationConfig:
         validation_windows: windows of the validation stream, forecast every ``training.eval_interval``.
         test_windows: windows of the test stream, forecast by ``trajectory-3d-eval``.
         batch_size: windows forecast at once.
+        samples: paths that a model draws per test window; CRPS, energy score and rank histograms need them.
         after_training: also evaluate the best model on the test stream when training ends.
     """
 
     validation_windows: int = 500
     test_windows: int = 2000
     batch_size: int = 250
+    samples: int = 50
     after_training: bool = True
 
     def __post_init__(self) -> None:
         for name in ("validation_windows", "test_windows", "batch_size"):
             at_least(f"evaluation.{name}", getattr(self, name), 1)
+        at_least("evaluation.samples", self.samples, 2)
 
 
 @dataclass(frozen=True, kw_only=True)

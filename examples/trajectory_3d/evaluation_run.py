@@ -22,7 +22,7 @@ from examples.trajectory_3d.evaluation_json import to_json
 from examples.trajectory_3d.evaluation_report import render_text
 from examples.trajectory_3d.figure_style import save_figure
 from examples.trajectory_3d.forecasters import Forecaster, PathForecast
-from examples.trajectory_3d.model_forecaster import EVALUATION_SAMPLES, ModelForecaster
+from examples.trajectory_3d.model_forecaster import ModelForecaster
 from examples.trajectory_3d.result_figures import plot_metrics_comparison
 from examples.trajectory_3d.run_folder import CONFIG, EVALUATION, OUTPUT_ROOT, config_hash, now
 from examples.trajectory_3d.windows import evaluation_windows
@@ -66,7 +66,7 @@ def evaluate_model(
     windows = evaluation_windows(experiment.dataset, "test", experiment.evaluation.test_windows)
     folder = output or default_folder(path, experiment)
     kind = "dense" if model.config.router.is_dense else "MoE"
-    forecaster = ModelForecaster(model, f"{kind} {path.parent.name}", samples=EVALUATION_SAMPLES)
+    forecaster = ModelForecaster(model, f"{kind} {path.parent.name}", samples=experiment.evaluation.samples)
     result = _evaluate([forecaster, *classical], windows, experiment, oracle=oracle)
     write_results(result, folder, {"model": str(path)}, experiment)
     draw_median_forecasts(ModelForecaster(model, forecaster.name), windows, folder, prefix="prediction")

@@ -12,9 +12,6 @@ from examples.trajectory_3d.forecasters import QUANTILE_LEVELS, PathForecast
 from m.heads.distribution import StepDistribution
 from m.moe import MoESequenceRegressor
 
-# Sampled paths per window in an evaluation. Scores from them are fair estimates, whatever the number.
-EVALUATION_SAMPLES = 50
-
 
 class ModelForecaster:
     """Forecasts with a mixture-of-experts model: centre, distribution, and the expert that led.

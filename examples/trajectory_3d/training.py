@@ -95,7 +95,7 @@ def check_best_metric(experiment: ExperimentConfig) -> None:
     """
     training = experiment.training
     modes = {spec.name: spec.better for spec in METRICS}
-    modes |= {"loss": "lower"}
+    modes |= {"loss": "lower", "gn": "lower"}
     modes |= {f"position_error/{name}": "lower" for name in experiment.dataset.type_names}
     if training.best_metric not in modes:
         hint = nearest_hint(training.best_metric, modes)
@@ -193,13 +193,13 @@ class Validation:
         batch_size = self._experiment.evaluation.batch_size
         result = evaluate([ModelForecaster(model, "model")], self._windows, batch_size=batch_size)
         groups = result.forecasters[0].groups
-        metrics = {"loss": self._likelihood(model), **groups[MIXED].metrics}
+        mixed = groups[MIXED]
+        metrics = {"loss": self._likelihood(model), "gn": mixed.skill.gn, **mixed.metrics}
         for name, scores in groups.items():
             if name != MIXED:
                 metrics[f"position_error/{name}"] = scores.metrics["position_error"]
-        uncertainty = groups[MIXED].uncertainty
-        if uncertainty is not None:
-            metrics["coverage_80"] = uncertainty.coverage
+        if mixed.uncertainty is not None:
+            metrics["coverage_80"] = mixed.uncertainty.coverage
         return metrics
 
     def _likelihood(self, model: MoESequenceRegressor) -> float:

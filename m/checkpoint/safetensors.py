@@ -41,7 +41,8 @@ def export_safetensors(
         raise CheckpointError(f"{folder / CONFIG_NAME}: configuration is not JSON: {error}") from error
     tensors = {name: _own_memory(folder, name, value) for name, value in state_dict.items()}
     with atomic_path(folder / WEIGHTS_NAME) as temporary:
-        safetensors.torch.save_file(tensors, temporary, metadata={"format": "pt"})
+        # Written here: save_file makes a file that only its owner can read, of no use in an installation.
+        temporary.write_bytes(safetensors.torch.save(tensors, metadata={"format": "pt"}))
     write_text_atomic(folder / CONFIG_NAME, text)
 
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from benchmarks.real_recordings import body_readers, earth_readers, space_readers, table_readers
 from benchmarks.real_recordings.__main__ import main, measure, recordings_folder
 from benchmarks.real_recordings.catalogue import RECORDINGS, SKIPPED, Recording, present
-from benchmarks.real_recordings.scores import relative_errors, score
+from benchmarks.real_recordings.scores import score
 from benchmarks.real_recordings.tracks import cut_windows, make_track, uniform_pieces
 from examples.trajectory_3d.baselines import LastValue, constant_velocity
 
@@ -306,12 +306,12 @@ def test_a_straight_path_scores_in_closed_form():
     assert score(constant_velocity(), windows, 20).gn < 1e-8
 
 
-def test_relative_errors_do_not_depend_on_unit_or_place():
+def test_scores_do_not_depend_on_unit_or_place():
     rng = np.random.default_rng(0)
-    mean, targets, context = rng.normal(size=(3, 5, 8, 3))
-    base = relative_errors(mean, targets, context)
-    np.testing.assert_allclose(relative_errors(*(1e3 * each + 7 for each in (mean, targets, context))), base)
-    assert relative_errors(targets, targets, context).min() > 0  # a logarithm follows
+    windows = rng.normal(size=(5, 36, 3))
+    base, moved = (score(constant_velocity(), each, 20) for each in (windows, 1e3 * windows + 7))
+    assert (moved.gn, moved.gn_median) == pytest.approx((base.gn, base.gn_median))
+    assert moved.position_error == pytest.approx(1e3 * base.position_error)
 
 
 def tiny(folder: Path) -> tuple[Recording, ...]:

@@ -33,32 +33,6 @@ def fixed(value):
 
 
 @pytest.mark.parametrize("name", TYPES)
-def test_same_seed_same_paths(name):
-    first = get_motion(name)(np.random.default_rng(3), 7, TIMES)
-    second = get_motion(name)(np.random.default_rng(3), 7, TIMES)
-    other = get_motion(name)(np.random.default_rng(4), 7, TIMES)
-    assert first.shape == (7, 40, 3)
-    assert first.dtype == np.float64
-    assert np.isfinite(first).all()
-    np.testing.assert_array_equal(first, second)
-    assert np.abs(first - other).max() > 0.1
-
-
-@pytest.mark.parametrize("name", TYPES)
-def test_denser_sampling_gives_the_same_motion(name):
-    coarse = get_motion(name)(np.random.default_rng(5), 6, np.arange(41) / 25.0)
-    fine = get_motion(name)(np.random.default_rng(5), 6, np.arange(161) / 100.0)
-    np.testing.assert_allclose(fine[:, ::4], coarse, atol=1e-9)
-
-
-@pytest.mark.parametrize("name", TYPES)
-def test_windows_of_one_draw_differ(name):
-    paths = get_motion(name)(np.random.default_rng(6), 50, TIMES)
-    distance = np.abs(paths[:, None] - paths[None]).max(axis=(2, 3))
-    assert distance[~np.eye(50, dtype=bool)].min() > 1e-3
-
-
-@pytest.mark.parametrize("name", TYPES)
 @pytest.mark.parametrize("bad", [(3.0, 1.0), (1.0,), "wide", (0.0, float("nan")), None])
 def test_bad_ranges_are_refused_by_name(name, bad):
     options = motion_options(name)

@@ -7,15 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from examples.trajectory_3d.baselines import make_baselines
 from examples.trajectory_3d.config import ExperimentConfig
-from examples.trajectory_3d.evaluation import EvaluationSet, evaluate
+from examples.trajectory_3d.evaluation import EvaluationSet, evaluate, forecast_all
 from examples.trajectory_3d.evaluation_report import to_json
 from examples.trajectory_3d.metrics import position_error
 from examples.trajectory_3d.model_forecaster import ModelForecaster
-from examples.trajectory_3d.release.conditions import forecast_means, measure_conditions, spread
+from examples.trajectory_3d.release.conditions import measure_conditions
 from examples.trajectory_3d.run_folder import SUMMARY, environment, now
 from examples.trajectory_3d.training_summary import describe_model
 from examples.trajectory_3d.windows import evaluation_windows
@@ -27,6 +25,7 @@ CARD_VERSION = 1
 MODEL_NAME = "trajectory-3d"  # as the forecaster is called in the card, and registered for `m.load`
 CHECK_WINDOWS = 500  # what a test forecasts again to see that the shipped file is the one described
 CONDITION_WINDOWS = 500
+_BATCH = 250
 
 
 def make_card(
@@ -96,7 +95,7 @@ def check_figures(model: MoESequenceRegressor, test: EvaluationSet, count: int) 
 
     Returns:
         ``windows``; ``position_error``: mean over windows and steps in metres, by motion type;
-        ``relative_error``: geometric mean over windows of position error / context spread, by motion type.
+        ``gn``: see `examples.trajectory_3d.skill`, by motion type.
     """
     first = EvaluationSet(
         context=test.context[:count],
@@ -105,14 +104,11 @@ def check_figures(model: MoESequenceRegressor, test: EvaluationSet, count: int) 
         type_names=test.type_names,
         dt=test.dt,
     )
-    errors = position_error(forecast_means(model, first), first.targets)
-    relative = errors / spread(first.context)
+    groups = evaluate([ModelForecaster(model, MODEL_NAME)], first).forecasters[0].groups
     return {
         "windows": count,
-        "position_error": {name: float(errors[rows].mean()) for name, rows in first.groups().items()},
-        "relative_error": {
-            name: float(np.exp(np.log(relative[rows]).mean())) for name, rows in first.groups().items()
-        },
+        "position_error": {name: scores.metrics["position_error"] for name, scores in groups.items()},
+        "gn": {name: scores.skill.gn for name, scores in groups.items()},
     }
 
 
@@ -134,7 +130,9 @@ def _rounding(
     before: MoESequenceRegressor, shipped: MoESequenceRegressor, test: EvaluationSet
 ) -> dict[str, float]:
     """What half precision costs on the test windows: mean position errors in metres, and the difference."""
-    trained, rounded = forecast_means(before, test), forecast_means(shipped, test)
+    trained, rounded = (
+        forecast_all(ModelForecaster(model, MODEL_NAME), test, _BATCH).mean for model in (before, shipped)
+    )
     errors = [float(position_error(mean, test.targets).mean()) for mean in (trained, rounded)]
     return {
         "position_error_as_trained": errors[0],

@@ -46,7 +46,7 @@ Distances are averaged over the horizon.
 ### Other contexts and horizons
 
 {condition_windows} windows each. Spread is the standard deviation of the context, one for the three axes;
-the error relative to it is a geometric mean over windows.
+the error relative to it (gn) is a geometric mean over windows, then over types.
 
 {conditions}
 
@@ -156,7 +156,7 @@ def _condition_table(conditions: Sequence[Card]) -> str:
             str(each["context"]),
             str(each["horizon"]),
             f"{each['position_error']:.4g}",
-            f"{each['relative_error']:.4g}",
+            f"{each['gn']:.4g}",
             f"{each['best_baseline_error']:.4g} ({each['best_baseline']})",
         ]
         for each in conditions

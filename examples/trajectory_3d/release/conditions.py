@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-import numpy as np
-
 from examples.trajectory_3d.dataset_config import DatasetConfig
-from examples.trajectory_3d.evaluation import EvaluationSet
-from examples.trajectory_3d.forecasters import FloatArray, Forecaster
-from examples.trajectory_3d.metrics import Float64Array, position_error
+from examples.trajectory_3d.evaluation import MIXED, evaluate
+from examples.trajectory_3d.forecasters import Forecaster
+from examples.trajectory_3d.model_forecaster import ModelForecaster
 from examples.trajectory_3d.windows import evaluation_windows
 from m.moe import MoESequenceRegressor
-
-_BATCH = 250
 
 
 @dataclass(frozen=True)
@@ -27,7 +23,7 @@ class Condition:
         horizon: points forecast.
         windows: how many were forecast.
         position_error: mean over windows and steps, metres.
-        relative_error: geometric mean over windows of position error / context spread (see `spread`).
+        gn: position error relative to the context's spread; see `examples.trajectory_3d.skill`.
         best_baseline: name of the classical forecaster with the smallest mean position error.
         best_baseline_error: its mean position error, metres.
     """
@@ -36,7 +32,7 @@ class Condition:
     horizon: int
     windows: int
     position_error: float
-    relative_error: float
+    gn: float
     best_baseline: str
     best_baseline_error: float
 
@@ -64,39 +60,23 @@ def measure_conditions(
     return [asdict(_measure(model, baselines, each, windows)) for each in altered]
 
 
-def spread(context: FloatArray) -> Float64Array:
-    """Standard deviation of each context ``[B, L, 3]``, one for the three axes, ``[B]`` metres."""
-    deviation: Float64Array = np.sqrt(np.var(np.asarray(context, dtype=np.float64), axis=1).mean(axis=-1))
-    return deviation
-
-
-def forecast_means(model: MoESequenceRegressor, windows: EvaluationSet) -> Float64Array:
-    """Centre of the forecast of every window, ``[N, H, 3]`` metres."""
-    parts: Iterable[Float64Array] = (
-        model.forecast(windows.context[first : first + _BATCH], windows.horizon).mean
-        for first in range(0, len(windows.context), _BATCH)
-    )
-    return np.concatenate(list(parts))
-
-
 def _measure(
     model: MoESequenceRegressor, baselines: Sequence[Forecaster], dataset: DatasetConfig, count: int
 ) -> Condition:
     windows = evaluation_windows(dataset, "test", count)
-    errors = position_error(forecast_means(model, windows), windows.targets)  # [N]
-    rivals = {
-        baseline.name: float(
-            position_error(baseline.forecast(windows.context, windows.horizon).mean, windows.targets).mean()
-        )
-        for baseline in baselines
+    scored = evaluate([ModelForecaster(model, "model"), *baselines], windows).forecasters
+    own, *rivals = (each.groups[MIXED] for each in scored)
+    errors = {
+        baseline.name: rival.metrics["position_error"]
+        for baseline, rival in zip(baselines, rivals, strict=True)
     }
-    best = min(rivals, key=lambda name: rivals[name])
+    best = min(errors, key=lambda name: errors[name])
     return Condition(
         context=dataset.sequence_length,
         horizon=windows.horizon,
         windows=count,
-        position_error=float(errors.mean()),
-        relative_error=float(np.exp(np.log(errors / spread(windows.context)).mean())),
+        position_error=own.metrics["position_error"],
+        gn=own.skill.gn,
         best_baseline=best,
-        best_baseline_error=rivals[best],
+        best_baseline_error=errors[best],
     )
