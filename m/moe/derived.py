@@ -20,6 +20,7 @@ class ModelSize:
         matmul_flops_per_token: floating-point operations (2 per multiply-add) of the matrix products
             of one token's forward pass, attention scores left out.
         attention_flops_per_pair: operations per query-key pair, over all layers.
+        stride: points between the tokens of a forecast.
     """
 
     total_parameters: int
@@ -27,10 +28,12 @@ class ModelSize:
     kv_values_per_token: int
     matmul_flops_per_token: int
     attention_flops_per_pair: int
+    stride: int = 1
 
     def forward_flops(self, length: int) -> int:
-        """Operations of a full forward pass over ``length`` points, masked pairs counted too."""
-        return self.matmul_flops_per_token * length + self.attention_flops_per_pair * length * length
+        """Operations of a forecast from ``length`` points, masked pairs counted too."""
+        tokens = -(-length // self.stride)
+        return self.matmul_flops_per_token * tokens + self.attention_flops_per_pair * tokens * tokens
 
     def kv_bytes_per_token(self, bytes_per_value: int = 4) -> int:
         """Cache bytes per point."""
@@ -62,4 +65,5 @@ def model_size(config: ModelConfig) -> ModelSize:
         kv_values_per_token=config.n_layers * 2 * config.attention.kv_heads * config.head_dim,
         matmul_flops_per_token=2 * (embedding + head + modes + config.n_layers * multiplied),
         attention_flops_per_pair=config.n_layers * 4 * config.attention.n_heads * config.head_dim,
+        stride=config.stride,
     )

@@ -204,14 +204,16 @@ def test_dense_has_the_active_parameters_of_the_mixture_but_for_the_router():
     assert dense.total_parameters == dense.active_parameters == mixture.active_parameters - routers
 
 
+@pytest.mark.parametrize("stride", [1, 5, 12])
 @pytest.mark.parametrize("router", ["topk", "dense"])
-def test_flops_equal_the_counted_ones(router):
-    config = small_config(router, experts=ExpertsConfig(hidden_dim=16, kernel="loop", shared_hidden_dim=8))
+def test_flops_equal_the_counted_ones(router, stride):
+    experts = ExpertsConfig(hidden_dim=16, kernel="loop", shared_hidden_dim=8)
+    config = small_config(router, experts=experts, window=12, stride=stride)
     model = MoESequenceRegressor(config).eval()
     counter = FlopCounterMode(display=False)
     # The CPU's fused attention is invisible to the counter; the plain one is two counted products.
     with sdpa_kernel(SDPBackend.MATH), counter, torch.no_grad():
-        model(torch.randn(2, 24, 3))
+        model(torch.randn(2, 24, 3), tokens=model.token_positions(torch.tensor([24, 24])))
     assert counter.get_total_flops() == 2 * model_size(config).forward_flops(24)
 
 
