@@ -92,7 +92,7 @@ def frame_3d(axes: Any, paths: Sequence[FloatArray]) -> None:
     centre, half = _bounds(paths, SMALLEST_SIDE)
     for index, name in enumerate(AXIS_NAMES):
         getattr(axes, f"set_{name}lim")(centre[index] - half[index], centre[index] + half[index])
-    axes.set_box_aspect(half, zoom=0.84)
+    axes.set_box_aspect(half, zoom=0.78)
 
 
 def frame_2d(axes: Axes, paths: Sequence[FloatArray], plane: tuple[int, int]) -> None:
