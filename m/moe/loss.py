@@ -37,6 +37,7 @@ def sequence_loss(model: MoESequenceRegressor, batch: SequenceBatch) -> LossOutp
             f"got {batch.path.shape[1]} points"
         )
     lengths = torch.full((size,), length, dtype=torch.int64, device=batch.inputs.device)
+    truth = batch.path[:, -steps:]
     if model.training:
         batch, lengths = _shorten(model, batch)
     anchor = compute_anchor(batch.inputs, _anchor_lengths(model, lengths), model.config.anchor)
@@ -51,7 +52,7 @@ def sequence_loss(model: MoESequenceRegressor, batch: SequenceBatch) -> LossOutp
     if model.training:
         model.head.observe_residuals(targets[last] - final.location)
         shown = (tokens < lengths[:, None])[..., None, None].expand_as(nll)
-        prediction_loss = nll[shown].mean() if len(tokens) > 1 else nll.mean()
+        prediction_loss = nll[shown].mean()
     else:
         prediction_loss = final_nll
     auxiliary = output.routing.auxiliary_loss()
@@ -67,7 +68,7 @@ def sequence_loss(model: MoESequenceRegressor, batch: SequenceBatch) -> LossOutp
     return LossOutput(
         loss=prediction_loss if auxiliary is None else prediction_loss + auxiliary,
         forecast=target.restore(final.location).detach(),
-        target=batch.path[torch.arange(size)[:, None], lengths[:, None] + torch.arange(steps)],
+        target=truth,
         metrics=metrics,
         expert_load=output.routing.load(),
     )

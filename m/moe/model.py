@@ -115,29 +115,32 @@ class MoESequenceRegressor(nn.Module):
             positions = torch.arange(length, device=points.device)[None]  # [1, T]
         if tokens is None:
             tokens = positions
-        else:
-            end = positions[:, :1] + lengths[:, None]  # [B, 1]
-            valid = (tokens < end).expand(batch, -1)  # [B, T']
-            tokens = torch.minimum(tokens, end - 1)  # padding stays inside the sequence
+        last = positions[:, :1] + lengths[:, None] - 1  # [B, 1]
+        valid = (tokens <= last).expand(batch, -1)  # [B, T']
+        # Tokens of padding read the sequence's last point; their positions stay beyond it, unseen.
+        places = torch.minimum(tokens, last)  # [B, T']
         history = anchored
         if cache is not None:
             cache.begun = True
             slots = positions.expand(batch, -1)
             history = cache.points.scatter_(1, slots[..., None].expand_as(anchored), anchored)
-        hidden, routing = self._transform(history, tokens, valid, cache)
-        reference = self._reference(history, tokens) if self.config.head.residual else None
+        hidden, routing = self._transform(history, tokens, places, valid, cache)
+        reference = self._reference(history, places) if self.config.head.residual else None
         return SequenceOutput(self.head(hidden, reference), anchor, routing)
 
     def _transform(
-        self, history: Tensor, tokens: Tensor, valid: Tensor, cache: KVCache | None
+        self, history: Tensor, tokens: Tensor, places: Tensor, valid: Tensor, cache: KVCache | None
     ) -> tuple[Tensor, RoutingRecord]:
-        """Embed points ``[B, S, D]`` at positions ``[B or 1, T]`` and run the blocks: ``[B, T, dim]``."""
-        x = self.embedding(history, tokens)
+        """Embed points ``[B, S, D]`` at ``places [B, T]`` and run the blocks: ``[B, T, dim]``."""
+        x = self.embedding(history, places)
         mask = self._mask(tokens, cache)
         # Tokens that see each other lie whole strides apart, and only differences count.
         turns = torch.div(tokens, self.config.stride, rounding_mode="floor")
         rope = rotation(turns, self.config.head_dim, self.config.attention.rope_base, x.dtype)
-        slots = tokens.expand(x.shape[0], -1) if cache is not None else None
+        slots = None
+        if cache is not None:
+            # Padding may lie beyond the cache's end too; the last slot is then free, or no row had padding.
+            slots = tokens.clamp_max(cache.capacity - 1).expand(x.shape[0], -1)
         records = []
         for index, block in enumerate(self.blocks):
             layer_cache = cache.layers[index] if cache is not None else None
@@ -153,11 +156,10 @@ class MoESequenceRegressor(nn.Module):
             return causal_mask(tokens, slots, self.config.stride)
         return None if self.config.stride == 1 else causal_mask(tokens, tokens, self.config.stride)
 
-    def _reference(self, history: Tensor, tokens: Tensor) -> Tensor:
-        """The points ``[B, T, K]`` at the tokens' positions, which predictions are offsets from."""
+    def _reference(self, history: Tensor, places: Tensor) -> Tensor:
+        """The points ``[B, T, K]`` at ``places [B, T]``, which predictions are offsets from."""
         targets = history[..., : self.config.target_dim]
-        index = tokens.expand(history.shape[0], -1)[..., None].expand(-1, -1, targets.shape[-1])
-        return targets.gather(1, index)
+        return targets.gather(1, places[..., None].expand(-1, -1, targets.shape[-1]))
 
     def token_positions(self, lengths: Tensor, *, every: int | None = None) -> Tensor:
         """Positions whose tokens a prediction from the last point of each sequence needs.

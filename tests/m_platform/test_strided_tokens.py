@@ -60,11 +60,12 @@ def test_one_point_at_a_time_gives_what_the_whole_path_gives(model, paths):
     torch.testing.assert_close(torch.cat([s.distribution.location for s in steps], 1), together)
 
 
-def test_contexts_of_different_lengths_share_a_batch(model, paths):
+@pytest.mark.parametrize("horizon", [16, 40])  # within the head's steps, without a cache, and beyond
+def test_contexts_of_different_lengths_share_a_batch(model, paths, horizon):
     lengths = [70, 33, 64, 17]
-    together = model.forecast(paths, 40, lengths=lengths).mean
+    together = model.forecast(paths, horizon, lengths=lengths).mean
     for row, length in enumerate(lengths):
-        alone = model.forecast(paths[row, :length], 40).mean
+        alone = model.forecast(paths[row, :length], horizon).mean
         np.testing.assert_allclose(together[row], alone, rtol=1e-9)
 
 
