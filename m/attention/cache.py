@@ -37,7 +37,7 @@ class KVCache:
     """Everything a rolled-out batch remembers.
 
     Attributes:
-        layers: one per attention layer.
+        layers: one per attending block.
         points: the anchored inputs seen so far, ``[B, S, D]``: the embedding looks a few points back.
         begun: whether anything has been written.
     """

@@ -15,16 +15,20 @@ class AttentionConfig:
         n_heads: query heads.
         n_kv_heads: key and value heads, a divisor of ``n_heads``; null for as many as query heads.
             Fewer is grouped-query attention (arXiv 2305.13245): a smaller cache.
+        every: blocks 0, ``every``, 2 ``every``, ... attend, the others only feed forward. Where a token
+            holds a long window, few tokens are left to attend to, and depth is worth more.
         rope_base: base of the rotary frequencies (RoFormer, arXiv 2104.09864).
     """
 
     n_heads: int = 8
     n_kv_heads: int | None = None
+    every: int = 1
     rope_base: float = 10000.0
 
     def __post_init__(self) -> None:
         at_least("attention.n_heads", self.n_heads, 1)
         at_least("attention.n_kv_heads", self.kv_heads, 1)
+        at_least("attention.every", self.every, 1)
         positive("attention.rope_base", self.rope_base)
         if self.n_heads % self.kv_heads:
             raise ValueError(

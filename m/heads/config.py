@@ -23,6 +23,9 @@ class HeadConfig:
             ``(1 + k) ** -mode_decay``: above 0, forecasts are smooth before they are exact.
         residual: predict offsets from the current point instead of places in the anchored frame.
             Needs targets that are input channels (``target_dim <= input_dim``).
+        spread_weighting: beta of the beta-NLL (Seitzer et al. 2022, arXiv 2203.09168): in training each
+            term counts by its stated scale to this power. 0 is the likelihood, whose gradient is largest
+            where forecasts are surest; 1 makes all gradients alike, as the mean distance does.
         min_scale: smallest scale parameter, in anchored units, so that the likelihood stays bounded.
     """
 
@@ -30,9 +33,11 @@ class HeadConfig:
     distribution: DistributionKind = "laplace"
     mode_decay: float = 1.0
     residual: bool = True
+    spread_weighting: float = 0.0
     min_scale: float = 1e-4
 
     def __post_init__(self) -> None:
         between("head.prediction_steps", self.prediction_steps, 1, _MOST_STEPS)
         at_least("head.mode_decay", self.mode_decay, 0.0)
+        between("head.spread_weighting", self.spread_weighting, 0.0, 1.0)
         positive("head.min_scale", self.min_scale)

@@ -12,14 +12,21 @@ from m.routing.record import LayerRouting
 
 
 class TransformerBlock(nn.Module):
-    """Pre-norm block: ``x + attention(norm(x))``, then ``x + feed_forward(norm(x))``."""
+    """Pre-norm block: ``x + attention(norm(x))``, then ``x + feed_forward(norm(x))``.
 
-    def __init__(self, config: ModelConfig) -> None:
+    Args:
+        config: of the model.
+        index: of the block, from 0; decides whether it attends and whether it routes.
+    """
+
+    def __init__(self, config: ModelConfig, index: int) -> None:
         super().__init__()
-        self.attention_norm = nn.RMSNorm(config.dim, eps=config.norm_eps)
-        self.attention = CausalSelfAttention(config.dim, config.attention)
+        self.attention: CausalSelfAttention | None = None
+        if config.attends(index):
+            self.attention_norm = nn.RMSNorm(config.dim, eps=config.norm_eps)
+            self.attention = CausalSelfAttention(config.dim, config.attention)
         self.feed_forward_norm = nn.RMSNorm(config.dim, eps=config.norm_eps)
-        self.feed_forward = build_feed_forward(config)
+        self.feed_forward = build_feed_forward(config, index)
         self.dropout = nn.Dropout(config.dropout)
 
     def forward(
@@ -33,7 +40,8 @@ class TransformerBlock(nn.Module):
         cache: LayerCache | None = None,
     ) -> tuple[Tensor, LayerRouting | None]:
         """``[B, T, D] -> [B, T, D]`` and the routing; arguments as in `CausalSelfAttention`."""
-        attended = self.attention(self.attention_norm(x), rope, positions=positions, mask=mask, cache=cache)
-        x = x + self.dropout(attended)
+        if self.attention is not None:
+            normed = self.attention_norm(x)
+            x = x + self.dropout(self.attention(normed, rope, positions=positions, mask=mask, cache=cache))
         mixed, routing = self.feed_forward(self.feed_forward_norm(x), valid)
         return x + self.dropout(mixed), routing

@@ -120,6 +120,11 @@ class ModelConfig:
         positive("model.norm_eps", self.norm_eps)
         self._check_widths()
         self._check_orientation()
+        if not self.router.is_dense and self.router.every > self.n_layers:
+            raise ValueError(
+                f"model.router.every {self.router.every} leaves none of {self.n_layers} blocks to route; "
+                f"lower it, or set model.router.kind to dense"
+            )
         if self.head.residual and self.target_dim > self.input_dim:
             raise ValueError(
                 f"model.head.residual needs targets that are input channels, but target_dim "
@@ -151,6 +156,24 @@ class ModelConfig:
     def head_dim(self) -> int:
         """Width of one attention head."""
         return self.dim // self.attention.n_heads
+
+    def attends(self, index: int) -> bool:
+        """Whether block ``index``, counted from 0, has attention."""
+        return index % self.attention.every == 0
+
+    def routes(self, index: int) -> bool:
+        """Whether block ``index``, counted from 0, is a mixture of experts."""
+        return not self.router.is_dense and (index + 1) % self.router.every == 0
+
+    @property
+    def attending_blocks(self) -> int:
+        """Number of blocks that have attention."""
+        return -(-self.n_layers // self.attention.every)
+
+    @property
+    def routing_blocks(self) -> int:
+        """Number of blocks that are mixtures of experts."""
+        return 0 if self.router.is_dense else self.n_layers // self.router.every
 
     @property
     def can_roll_on(self) -> bool:

@@ -19,7 +19,7 @@ class ModelSize:
         kv_values_per_token: numbers kept in the key-value cache for each point.
         matmul_flops_per_token: floating-point operations (2 per multiply-add) of the matrix products
             of one token's forward pass, attention scores left out.
-        attention_flops_per_pair: operations per query-key pair, over all layers.
+        attention_flops_per_pair: operations per query-key pair, over all attending blocks.
         stride: points between the tokens of a forecast.
     """
 
@@ -48,22 +48,23 @@ def model_size(config: ModelConfig) -> ModelSize:
     shared = matrices * config.dim * experts.shared_hidden_dim
     routing = 0 if router.is_dense else router_class(router.kind).parameter_count(config.dim, router)
     attention = config.dim * config.head_dim * (2 * config.attention.n_heads + 2 * config.attention.kv_heads)
-    norms = 2 * config.dim
     embedding = (config.window * config.input_dim + 1) * config.dim
     head_outputs = config.head.prediction_steps * config.target_dim * 2
     head = config.dim * head_outputs
     modes = config.head.prediction_steps**2 * config.target_dim  # multiplied, not learned
     modes += config.window * (config.window - 1) * config.input_dim
     around = embedding + config.dim + config.dim + head + head_outputs
+    around += config.attending_blocks * (attention + config.dim)  # with its norm
     around += 1 if config.head.distribution == "student_t" else 0
-    experts_held = router.top_k if router.is_dense else router.n_experts
-    layer = attention + norms + routing + shared
-    multiplied = attention + routing + shared + router.top_k * one_expert
+    active = config.n_layers * (shared + router.top_k * one_expert) + config.routing_blocks * routing
+    unused = config.routing_blocks * (router.n_experts - router.top_k) * one_expert
+    around += config.n_layers * config.dim  # norms of the feed-forwards
+    multiplied = config.attending_blocks * attention + active
     return ModelSize(
-        total_parameters=around + config.n_layers * (layer + experts_held * one_expert),
-        active_parameters=around + config.n_layers * (layer + router.top_k * one_expert),
-        kv_values_per_token=config.n_layers * 2 * config.attention.kv_heads * config.head_dim,
-        matmul_flops_per_token=2 * (embedding + head + modes + config.n_layers * multiplied),
-        attention_flops_per_pair=config.n_layers * 4 * config.attention.n_heads * config.head_dim,
+        total_parameters=around + active + unused,
+        active_parameters=around + active,
+        kv_values_per_token=config.attending_blocks * 2 * config.attention.kv_heads * config.head_dim,
+        matmul_flops_per_token=2 * (embedding + head + modes + multiplied),
+        attention_flops_per_pair=config.attending_blocks * 4 * config.attention.n_heads * config.head_dim,
         stride=config.stride,
     )

@@ -53,9 +53,12 @@ class WindowEmbedding(nn.Module):
         points = history.gather(1, index[..., None].expand(-1, -1, channels))
         points = points.view(batch, -1, self.window, channels).transpose(2, 3)  # [B, T, D, W]
         current = points[..., :1]
-        spectrum = F.linear(current - points, self.modes.T)  # [B, T, D, W - 1]
         filled = ((positions + 1).clamp_max(self.window) / self.window).to(points.dtype)
         filled = filled.expand(batch, -1)[..., None]  # [B, T, 1]
-        features = torch.cat((torch.cat((current, spectrum), dim=-1).flatten(2), filled), dim=-1)
-        embedded: Tensor = self.projection(features)
+        # Not under autocast: points in bf16 would be rounded by more than many a sensor's noise, and the
+        # residual stream, which takes its type from here, would round every block's contribution.
+        with torch.autocast(history.device.type, enabled=False):
+            spectrum = F.linear(current - points, self.modes.T)  # [B, T, D, W - 1]
+            features = torch.cat((torch.cat((current, spectrum), dim=-1).flatten(2), filled), dim=-1)
+            embedded: Tensor = self.projection(features)
         return embedded

@@ -52,7 +52,9 @@ def sequence_loss(model: MoESequenceRegressor, batch: SequenceBatch) -> LossOutp
     if model.training:
         model.head.observe_residuals(targets[last] - final.location)
         shown = (tokens < lengths[:, None])[..., None, None].expand_as(nll)
-        prediction_loss = nll[shown].mean()
+        prediction_loss = _weighted_mean(
+            nll[shown], output.distribution.scale[shown], model.config.head.spread_weighting
+        )
     else:
         prediction_loss = final_nll
     auxiliary = output.routing.auxiliary_loss()
@@ -72,6 +74,14 @@ def sequence_loss(model: MoESequenceRegressor, batch: SequenceBatch) -> LossOutp
         metrics=metrics,
         expert_load=output.routing.load(),
     )
+
+
+def _weighted_mean(nll: Tensor, scale: Tensor, beta: float) -> Tensor:
+    """Mean over terms weighted by ``scale ** beta``; the weights learn nothing."""
+    if beta == 0:
+        return nll.mean()
+    weights = scale.detach() ** beta
+    return (nll * weights).sum() / weights.sum()
 
 
 def _continuations(path: Tensor, tokens: Tensor, steps: int) -> Tensor:

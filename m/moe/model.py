@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from torch import Tensor, nn
 
-from m.attention.attention import causal_mask
+from m.attention.attention import CausalSelfAttention, causal_mask
 from m.attention.cache import KVCache
 from m.attention.rope import rotation
 from m.experts.experts import Experts, FeedForward
@@ -67,7 +67,7 @@ class MoESequenceRegressor(nn.Module):
         super().__init__()
         self.config = config
         self.embedding = WindowEmbedding(config.input_dim, config.window, config.window_gain, config.dim)
-        self.blocks = nn.ModuleList(TransformerBlock(config) for _ in range(config.n_layers))
+        self.blocks = nn.ModuleList(TransformerBlock(config, index) for index in range(config.n_layers))
         self.norm = nn.RMSNorm(config.dim, eps=config.norm_eps)
         self.head = DistributionHead(config.dim, config.target_dim, config.head)
         self._initialise()
@@ -143,7 +143,7 @@ class MoESequenceRegressor(nn.Module):
             slots = tokens.clamp_max(cache.capacity - 1).expand(x.shape[0], -1)
         records = []
         for index, block in enumerate(self.blocks):
-            layer_cache = cache.layers[index] if cache is not None else None
+            layer_cache = cache.layers[index // self.config.attention.every] if cache is not None else None
             x, record = block(x, rope, valid, positions=slots, mask=mask, cache=layer_cache)
             if record is not None:
                 records.append(record)
@@ -229,7 +229,7 @@ class MoESequenceRegressor(nn.Module):
         return KVCache.allocate(
             batch=batch,
             capacity=capacity,
-            n_layers=config.n_layers,
+            n_layers=config.attending_blocks,
             kv_heads=config.attention.kv_heads,
             head_dim=config.head_dim,
             input_dim=config.input_dim,
@@ -304,13 +304,11 @@ class MoESequenceRegressor(nn.Module):
             elif isinstance(module, FeedForward):
                 nn.init.normal_(module.w_in.weight, std=module.w_in.in_features**-0.5)
                 nn.init.normal_(module.w_out.weight, std=branch * module.w_out.in_features**-0.5)
+            elif isinstance(module, CausalSelfAttention):
+                nn.init.normal_(module.qkv.weight, std=self.config.dim**-0.5)
+                nn.init.normal_(module.out.weight, std=branch * self.config.dim**-0.5)
             elif isinstance(module, Router):
                 module.reset_parameters()
-        for block in self.blocks:
-            attention = block.get_submodule("attention")
-            qkv, out = attention.get_submodule("qkv"), attention.get_submodule("out")
-            nn.init.normal_(qkv.get_parameter("weight"), std=self.config.dim**-0.5)
-            nn.init.normal_(out.get_parameter("weight"), std=branch * self.config.dim**-0.5)
         nn.init.normal_(self.embedding.projection.weight, std=self.embedding.projection.in_features**-0.5)
         nn.init.zeros_(self.embedding.projection.bias)
         self.head.reset_parameters(_HEAD_STD)

@@ -15,6 +15,8 @@ class TrainingConfig:
     Attributes:
         batch_size: sequences in one micro-batch; read by whoever builds the data, and held against
             a resumed run, since it decides what position N of the data stream is.
+        optimizer: "adamw", or "soap" (see `m.training.soap.Soap`), whose steps cost more and learn more:
+            it pays where batches are large beside the model's width.
         learning_rate: peak rate, reached at the end of the warm-up.
         max_steps: optimizer steps of the whole run.
         gradient_clip_norm: largest L2 norm of all gradients together; 0 turns clipping off.
@@ -23,8 +25,8 @@ class TrainingConfig:
         schedule: what follows the warm-up: a cosine down to the minimum, or the peak rate throughout.
         min_learning_rate_fraction: rate of the last step over the peak rate (cosine).
         weight_decay: decoupled decay of matrices; norms, biases and 1-D parameters have none.
-        beta1: decay of AdamW's mean of gradients.
-        beta2: decay of AdamW's mean of squared gradients.
+        beta1: decay of the optimizer's mean of gradients.
+        beta2: decay of the optimizer's mean of squared gradients.
         router_learning_rate_scale: learning rate of routers over that of the rest.
         expert_learning_rate_scale: learning rate of experts over that of the rest.
         accumulation_steps: micro-batches whose mean gradient makes one optimizer step.
@@ -38,6 +40,7 @@ class TrainingConfig:
     """
 
     batch_size: int = 32
+    optimizer: Literal["adamw", "soap"] = "adamw"
     learning_rate: float = 1e-3
     max_steps: int = 20_000
     gradient_clip_norm: float = 1.0
@@ -88,6 +91,7 @@ class TrainingConfig:
 
     def _check_choices(self) -> None:
         choices = {
+            "optimizer": ("adamw", "soap"),
             "schedule": ("cosine", "constant"),
             "precision": ("auto", "fp32", "bf16"),
             "best_mode": ("min", "max"),

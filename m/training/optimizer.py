@@ -1,4 +1,4 @@
-"""AdamW with parameter groups by kind (router, experts, rest) and by whether weights decay."""
+"""The optimizer, with parameter groups by kind (router, experts, rest) and by whether weights decay."""
 
 from __future__ import annotations
 
@@ -7,17 +7,21 @@ from typing import Any, get_args
 
 import torch
 from torch import Tensor, nn
-from torch.optim import AdamW
+from torch.optim import AdamW, Optimizer
 
 from m.training.config import TrainingConfig
 from m.training.interfaces import ParameterKind
+from m.training.precision import choose_precision
+from m.training.soap import Soap
 
 # Device types whose fused AdamW kernel this package relies on; elsewhere the plain one runs.
 _FUSED_DEVICES = ("cpu", "cuda")
 
 
-def build_optimizer(model: nn.Module, kinds: Mapping[str, ParameterKind], config: TrainingConfig) -> AdamW:
-    """AdamW (Loshchilov and Hutter 2019) over the trainable parameters of ``model``.
+def build_optimizer(
+    model: nn.Module, kinds: Mapping[str, ParameterKind], config: TrainingConfig
+) -> Optimizer:
+    """AdamW (Loshchilov and Hutter 2019) or SOAP (see `Soap`) over the trainable parameters of ``model``.
 
     Each group carries ``name`` ("experts/decay"), ``lr_scale`` and ``param_names``. Norms, biases and
     parameters with fewer than two dimensions do not decay.
@@ -25,7 +29,7 @@ def build_optimizer(model: nn.Module, kinds: Mapping[str, ParameterKind], config
     Args:
         model: its parameters, already on their device.
         kinds: kind by parameter name, for every trainable parameter.
-        config: rates, betas, weight decay.
+        config: which optimizer; rates, betas, weight decay.
 
     Raises:
         ValueError: nothing to train, a parameter without a kind, or an unknown kind.
@@ -56,17 +60,22 @@ def build_optimizer(model: nn.Module, kinds: Mapping[str, ParameterKind], config
                         "weight_decay": config.weight_decay if decays else 0.0,
                     }
                 )
+    betas = (config.beta1, config.beta2)
+    if config.optimizer == "soap":
+        device = next(iter(named.values())).device
+        fast = torch.bfloat16 if choose_precision(config.precision, device).name == "bf16" else None
+        return Soap(groups, lr=config.learning_rate, betas=betas, product_type=fast)
     fused = all(p.device.type in _FUSED_DEVICES and p.is_floating_point() for p in named.values())
-    return AdamW(groups, lr=config.learning_rate, betas=(config.beta1, config.beta2), fused=fused)
+    return AdamW(groups, lr=config.learning_rate, betas=betas, fused=fused)
 
 
-def set_learning_rate(optimizer: AdamW, rate: float) -> None:
+def set_learning_rate(optimizer: Optimizer, rate: float) -> None:
     """Give every group ``rate`` times its own scale."""
     for group in optimizer.param_groups:
         group["lr"] = rate * group["lr_scale"]
 
 
-def optimizer_state(optimizer: AdamW) -> dict[str, dict[str, Tensor]]:
+def optimizer_state(optimizer: Optimizer) -> dict[str, dict[str, Tensor]]:
     """Moments by parameter name. Rates and decays are not included: they come from the configuration."""
     return {
         name: dict(optimizer.state[parameter])
@@ -76,7 +85,7 @@ def optimizer_state(optimizer: AdamW) -> dict[str, dict[str, Tensor]]:
     }
 
 
-def load_optimizer_state(optimizer: AdamW, state: Mapping[str, Mapping[str, Tensor]]) -> None:
+def load_optimizer_state(optimizer: Optimizer, state: Mapping[str, Mapping[str, Tensor]]) -> None:
     """Put back what `optimizer_state` returned.
 
     Raises:

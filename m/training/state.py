@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.optim import AdamW
+from torch.optim import Optimizer
 
 from m.checkpoint.errors import CheckpointError
 from m.training.config import TrainingConfig
@@ -44,7 +44,7 @@ class Progress:
 def capture_state(
     *,
     model: nn.Module,
-    optimizer: AdamW,
+    optimizer: Optimizer,
     ema: Ema | None,
     progress: Progress,
     config: TrainingConfig,
@@ -76,7 +76,7 @@ def restore_state(
     *,
     source: str,
     model: nn.Module,
-    optimizer: AdamW,
+    optimizer: Optimizer,
     ema: Ema | None,
     config: TrainingConfig,
     device: torch.device,

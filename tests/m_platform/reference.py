@@ -12,7 +12,9 @@ from m.moe.config import AnchorConfig, AttentionConfig, ExpertsConfig, HeadConfi
 CAUSAL_ROUTERS = ("topk", "topk_bias", "sinkhorn", "dense")
 
 
-def small_config(router: str = "topk", **changes) -> ModelConfig:
+def small_config(router: str | RouterConfig = "topk", **changes) -> ModelConfig:
+    if isinstance(router, str):
+        router = RouterConfig(kind=router, n_experts=4, top_k=2)
     settings = {
         "input_dim": 3,
         "target_dim": 3,
@@ -20,7 +22,7 @@ def small_config(router: str = "topk", **changes) -> ModelConfig:
         "n_layers": 2,
         "window": 4,
         "attention": AttentionConfig(n_heads=4, n_kv_heads=2),
-        "router": RouterConfig(kind=router, n_experts=4, top_k=2),
+        "router": router,
         "experts": ExpertsConfig(hidden_dim=16),
         "head": HeadConfig(prediction_steps=4),
         "anchor": AnchorConfig(),
@@ -28,7 +30,9 @@ def small_config(router: str = "topk", **changes) -> ModelConfig:
     return ModelConfig(**(settings | changes))
 
 
-def small_model(router: str = "topk", seed: int = 0, dtype=torch.float32, **changes) -> MoESequenceRegressor:
+def small_model(
+    router: str | RouterConfig = "topk", seed: int = 0, dtype=torch.float32, **changes
+) -> MoESequenceRegressor:
     """A model whose outputs depend on everything: default weights would leave the head nearly silent."""
     torch.manual_seed(seed)
     model = MoESequenceRegressor(small_config(router, **changes)).to(dtype).eval()

@@ -13,6 +13,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from m.moe import ModelConfig, MoESequenceRegressor, SequenceBatch, compute_anchor, model_size
 from m.moe.config import AnchorConfig, AttentionConfig, ExpertsConfig, HeadConfig, RouterConfig
+from m.moe.layer import MoELayer
+from m.moe.loss import _anchor_lengths
 
 
 def walk(batch: int, length: int, channels: int = 3, seed: int = 5) -> np.ndarray:
@@ -204,11 +206,39 @@ def test_dense_has_the_active_parameters_of_the_mixture_but_for_the_router():
     assert dense.total_parameters == dense.active_parameters == mixture.active_parameters - routers
 
 
+TURNS = {
+    "n_layers": 5,
+    "attention": AttentionConfig(n_heads=4, n_kv_heads=2, every=3),
+    "router": RouterConfig(kind="topk_bias", n_experts=4, top_k=1, every=2),
+}
+
+
+def test_blocks_take_turns_at_attending_and_routing():
+    model = small_model(**TURNS)
+    assert [block.attention is not None for block in model.blocks] == [True, False, False, True, False]
+    assert [isinstance(b.feed_forward, MoELayer) for b in model.blocks] == [False, True, False, True, False]
+    size = model_size(model.config)
+    assert size.total_parameters == sum(parameter.numel() for parameter in model.parameters())
+    cache = model.allocate_cache(1, 10)
+    held = sum(layer.keys.nbytes + layer.values.nbytes for layer in cache.layers)
+    assert held == 10 * size.kv_bytes_per_token(4)
+    forecast = model.forecast(walk(1, 12)[0], 9)
+    assert len(forecast.routing.layers) == len(model.routers()) == 2
+    dense = model_size(small_config("dense", n_layers=5, attention=TURNS["attention"]))
+    assert dense.total_parameters - size.active_parameters == 5 * 3 * 32 * 16 - 2 * 32 * 4  # top 2, not top 1
+
+
+def test_a_mixture_that_never_routes_is_refused():
+    with pytest.raises(ValueError, match="leaves none of 2 blocks"):
+        small_config(router=RouterConfig(every=3))
+
+
 @pytest.mark.parametrize("stride", [1, 5, 12])
-@pytest.mark.parametrize("router", ["topk", "dense"])
+@pytest.mark.parametrize("router", ["topk", "dense", "in turns"])
 def test_flops_equal_the_counted_ones(router, stride):
     experts = ExpertsConfig(hidden_dim=16, kernel="loop", shared_hidden_dim=8)
-    config = small_config(router, experts=experts, window=12, stride=stride)
+    changes = {"experts": experts, "window": 12, "stride": stride}
+    config = small_config(**changes, **TURNS) if router == "in turns" else small_config(router, **changes)
     model = MoESequenceRegressor(config).eval()
     counter = FlopCounterMode(display=False)
     # The CPU's fused attention is invisible to the counter; the plain one is two counted products.
@@ -251,6 +281,31 @@ def test_loss_is_the_likelihood_of_each_next_block():
     torch.testing.assert_close(output.loss.detach(), torch.stack(total).mean())
     torch.testing.assert_close(output.target, path[:, -4:])
     torch.testing.assert_close(output.forecast, forward.in_units().location[:, -1])
+
+
+@pytest.mark.parametrize("beta", [0.25, 1.0])
+def test_spread_weighting_weighs_gradients_and_leaves_evaluation_alone(beta):
+    """beta-NLL by its definition: each term's gradient times its scale to the power beta."""
+    plain, weighted = (
+        small_model("dense", head=HeadConfig(prediction_steps=4, spread_weighting=b)).double().train()
+        for b in (0.0, beta)
+    )
+    batch = SequenceBatch(torch.from_numpy(walk(2, 10)), torch.from_numpy(walk(2, 14, seed=6)))
+    torch.manual_seed(3)
+    weighted.loss(batch).loss.backward()
+    torch.manual_seed(3)  # the same anchors
+    lengths = torch.full((2,), 10)
+    anchor = compute_anchor(batch.inputs, _anchor_lengths(plain, lengths), plain.config.anchor)
+    output = plain(batch.inputs, anchor=anchor)
+    path = anchor.normalise(batch.path)
+    targets = torch.stack([path[:, t + 1 : t + 5] for t in range(10)], 1)
+    weights = output.distribution.scale.detach() ** beta
+    terms = output.distribution.negative_log_likelihood(targets) * weights
+    (terms.sum() / weights.sum()).backward()
+    ours, theirs = weighted.embedding.projection.weight.grad, plain.embedding.projection.weight.grad
+    torch.testing.assert_close(ours, theirs)
+    evaluated = [model.eval().loss(batch).loss for model in (plain, weighted)]
+    torch.testing.assert_close(*evaluated)
 
 
 def test_evaluation_loss_is_that_of_the_forecast_alone():

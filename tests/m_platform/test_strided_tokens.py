@@ -5,15 +5,18 @@ import pytest
 import torch
 
 from m.moe import MoESequenceRegressor, SequenceBatch
-from m.moe.config import AnchorConfig, ContextConfig, ModelConfig
+from m.moe.config import AnchorConfig, AttentionConfig, ContextConfig, ModelConfig, RouterConfig
 
 
-@pytest.fixture
-def model():
+@pytest.fixture(params=["all blocks alike", "blocks that take turns"])
+def model(request):
     torch.manual_seed(0)
+    alike = request.param == "all blocks alike"
     config = ModelConfig(
         dim=32,
-        n_layers=2,
+        n_layers=2 if alike else 5,
+        attention=AttentionConfig(every=1 if alike else 3),
+        router=RouterConfig(every=1 if alike else 2),
         window=32,
         stride=16,
         anchor=AnchorConfig(orientation="motion", span=64),
