@@ -93,5 +93,7 @@ def compute_anchor(points: Tensor, lengths: Tensor, config: AnchorConfig) -> Anc
     magnitude = torch.where(used, points.abs(), 0.0).amax((1, 2), keepdim=True)
     floor = 4 * torch.finfo(points.dtype).eps * magnitude
     scale = torch.where(scale > floor, scale, 0.0)
-    axes = motion_frame(relative, lengths, counted) if config.orientation == "motion" else None
+    axes = None
+    if config.orientation == "motion":
+        axes = motion_frame(relative, lengths, counted, mirror=config.mirror)
     return Anchor(last + mean if config.location == "mean" else last, scale, axes)

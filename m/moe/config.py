@@ -26,6 +26,8 @@ class AnchorConfig:
         orientation: ``motion`` turns each sequence into the frame of its own motion (see
             `m.moe.orientation`): exact equivariance to rotation, and a simpler problem to learn.
             ``none`` keeps the axes given, right where they mean something, as up and down do.
+        mirror: with ``motion``, also give every path the same handedness: exact equivariance to
+            reflection, and half as much to learn.
         span: anchoring points at most, counted back from the last; 0 for all. Long contexts are then
             normalised as the shorter ones of training were.
         min_points: in training a sequence's anchor comes from a prefix of random length, at least
@@ -37,6 +39,7 @@ class AnchorConfig:
     location: Literal["mean", "last"] = "last"
     scale: Literal["pooled", "per_channel"] = "pooled"
     orientation: Literal["none", "motion"] = "none"
+    mirror: bool = False
     span: int = 0
     min_points: int = 8
     whole_context_share: float = 0.5
@@ -45,6 +48,8 @@ class AnchorConfig:
         at_least("anchor.min_points", self.min_points, 2)  # one point has no scale
         if self.span:
             at_least("anchor.span", self.span, 2)
+        if self.mirror and self.orientation == "none":
+            raise ValueError("anchor.mirror needs anchor.orientation motion, whose frame it reflects")
         if self.orientation == "motion" and self.scale != "pooled":
             raise ValueError("anchor.orientation motion mixes the channels, so it needs scale: pooled")
         between("anchor.whole_context_share", self.whole_context_share, 0.0, 1.0)

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 _PARALLEL = 1e-5  # share of a direction's length below which what is left of it is rounding
 
 
-def motion_frame(points: Tensor, lengths: Tensor, counted: Tensor) -> Tensor:
+def motion_frame(points: Tensor, lengths: Tensor, counted: Tensor, *, mirror: bool = False) -> Tensor:
     """The frame of some points of each sequence.
 
     With m points, their means over the last eighth (a), the quarter before it (b) and the rest (c):
@@ -28,6 +28,8 @@ def motion_frame(points: Tensor, lengths: Tensor, counted: Tensor) -> Tensor:
         points: ``[B, T, D]`` with D 2 or 3, relative to a nearby origin.
         lengths: where those points end: index of the last one plus 1, ``[B]``.
         counted: how many they are, ``[B]``.
+        mirror: let the last axis point to the side that the oldest points came from, instead of
+            completing a right-handed frame: a reflected path then looks the same.
 
     Returns:
         ``[B, D, D]``: row i is the i-th axis, a unit vector.
@@ -40,16 +42,22 @@ def motion_frame(points: Tensor, lengths: Tensor, counted: Tensor) -> Tensor:
     rest = _mean(points, used & (lag >= far[:, None]))
     rest = torch.where((counted > far)[:, None], rest, before)
     along = _unit(recent - before, _least_axis(torch.ones_like(recent)))
-    if points.shape[-1] == 2:
-        return torch.stack((along, torch.stack((-along[:, 1], along[:, 0]), -1)), 1)
     aside = rest - recent
+    if points.shape[-1] == 2:
+        left = torch.stack((-along[:, 1], along[:, 0]), -1)
+        return torch.stack((along, _towards(left, aside) if mirror else left), 1)
     left = aside - (aside * along).sum(-1, keepdim=True) * along
     decided = left.norm(dim=-1, keepdim=True) > _PARALLEL * aside.norm(dim=-1, keepdim=True)
     fallback = _least_axis(along)
     fallback = fallback - (fallback * along).sum(-1, keepdim=True) * along
     across = torch.where(decided, left, fallback)
     across = F.normalize(across, dim=-1, eps=0.0)
-    return torch.stack((along, across, torch.linalg.cross(along, across)), 1)
+    up = torch.linalg.cross(along, across)
+    if mirror:
+        # The three means lie in the plane of the first two axes; the oldest points tell its two sides apart.
+        oldest = _mean(points, used & (lag >= (counted - far // 2)[:, None]))
+        up = _towards(up, oldest - rest)
+    return torch.stack((along, across, up), 1)
 
 
 def _group_bounds(counted: Tensor) -> tuple[Tensor, Tensor]:
@@ -57,6 +65,11 @@ def _group_bounds(counted: Tensor) -> tuple[Tensor, Tensor]:
     near = torch.div(counted + 7, 8, rounding_mode="floor")
     far = torch.maximum(torch.div(3 * counted + 7, 8, rounding_mode="floor"), near + 1)
     return far, near
+
+
+def _towards(axis: Tensor, direction: Tensor) -> Tensor:
+    """The axes ``[B, D]``, reversed where they point away from the direction."""
+    return torch.where((axis * direction).sum(-1, keepdim=True) < 0, -axis, axis)
 
 
 def _mean(points: Tensor, chosen: Tensor) -> Tensor:

@@ -19,7 +19,7 @@ def model(request):
         router=RouterConfig(every=1 if alike else 2),
         window=32,
         stride=16,
-        anchor=AnchorConfig(orientation="motion", span=64),
+        anchor=AnchorConfig(orientation="motion", span=64, mirror=not alike),
         context=ContextConfig(shortened_share=0.5),
     )
     made = MoESequenceRegressor(config).double().eval()
@@ -41,6 +41,27 @@ def test_forecasts_turn_move_and_scale_with_the_path(model, paths):
     before = model.forecast(paths, 40).mean @ turn.T.numpy() * 1000 + 7e6
     after = model.forecast(paths @ turn.T * 1000 + 7e6, 40).mean
     assert np.abs(before - after).max() < 1e-9 * np.abs(after - 7e6).max()
+
+
+@pytest.mark.parametrize("channels", [2, 3])
+def test_with_mirror_forecasts_are_reflected_with_the_path(paths, channels):
+    torch.manual_seed(2)
+    changes = {"input_dim": channels, "target_dim": channels, "dim": 32, "n_layers": 1}
+    reflect = torch.eye(channels, dtype=torch.float64)
+    reflect[0, 0] = -1
+    paths = paths[..., :channels]
+    for mirror in (True, False):
+        anchor = AnchorConfig(orientation="motion", mirror=mirror)
+        model = MoESequenceRegressor(ModelConfig(anchor=anchor, **changes)).double().eval()
+        torch.nn.init.normal_(model.head.projection.weight, std=0.3)
+        before = model.forecast(paths, 20).mean @ reflect.numpy()
+        after = model.forecast(paths @ reflect, 20).mean
+        assert np.allclose(before, after, rtol=1e-9) == mirror
+
+
+def test_mirror_without_a_frame_is_refused():
+    with pytest.raises(ValueError, match="needs anchor.orientation motion"):
+        AnchorConfig(mirror=True)
 
 
 def test_the_tokens_a_forecast_needs_give_what_all_tokens_give(model, paths):
