@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from torch import nn
 
@@ -25,9 +25,10 @@ class PeerRecipe:
         options: of the network.
         loss: see `benchmarks.forecast_skill.peer`.
         batch_size: windows of a step.
-        learning_rate: peak rate of AdamW.
+        optimizer: as in `TrainingConfig`.
+        learning_rate: peak rate.
         weight_decay: of matrices.
-        beta2: of AdamW.
+        beta2: of the optimizer.
     """
 
     title: str
@@ -35,6 +36,7 @@ class PeerRecipe:
     options: Mapping[str, Any] = field(default_factory=dict)
     loss: PeerLoss = "distance"
     batch_size: int = 64
+    optimizer: Literal["adamw", "soap"] = "adamw"
     learning_rate: float = 1e-3
     weight_decay: float = 0.01
     beta2: float = 0.98
@@ -47,6 +49,7 @@ class PeerRecipe:
         """The same as a `TrainingConfig`, the clock in place of a number of steps."""
         return TrainingConfig(
             batch_size=self.batch_size,
+            optimizer=self.optimizer,
             learning_rate=self.learning_rate,
             weight_decay=self.weight_decay,
             beta2=self.beta2,
@@ -77,5 +80,14 @@ RECIPES: dict[str, PeerRecipe] = {
     # is 1.5 GFLOP, large beside the overheads of a step.
     "residual-mlp": PeerRecipe(
         title="residual MLP", network=ResidualMlp, options={"step_gain": 5.0}, batch_size=128
+    ),
+    # How much of the mixture's lead is its optimizer: the same network, trained as the mixture is.
+    "residual-mlp-soap": PeerRecipe(
+        title="residual MLP, SOAP",
+        network=ResidualMlp,
+        options={"step_gain": 5.0},
+        batch_size=512,
+        optimizer="soap",
+        learning_rate=3e-3,
     ),
 }

@@ -11,19 +11,22 @@ from m.attention.config import AttentionConfig
 from m.attention.rope import rotate
 
 
-def causal_mask(queries: Tensor, keys: Tensor, stride: int = 1) -> Tensor:
+def causal_mask(queries: Tensor, keys: Tensor, stride: int = 1, reach: int | None = None) -> Tensor:
     """Which keys each query may see: those at its own position and whole strides before it.
 
     Args:
         queries: positions of the queries, ``[B or 1, T]``.
         keys: positions of the keys, ``[B or 1, S]``.
         stride: points between the positions that see each other.
+        reach: how many of these positions are seen, its own included; None for all.
 
     Returns:
         ``[B or 1, 1, T, S]`` bool, True where visible.
     """
     lag = queries[..., :, None] - keys[..., None, :]  # [B or 1, T, S]
     visible = lag >= 0 if stride == 1 else (lag >= 0) & (lag % stride == 0)
+    if reach is not None:
+        visible = visible & (lag < reach * stride)
     return visible.unsqueeze(1)
 
 

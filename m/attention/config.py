@@ -17,18 +17,24 @@ class AttentionConfig:
             Fewer is grouped-query attention (arXiv 2305.13245): a smaller cache.
         every: blocks 0, ``every``, 2 ``every``, ... attend, the others only feed forward. Where a token
             holds a long window, few tokens are left to attend to, and depth is worth more.
+        reach: tokens that a token sees at most in a block, itself included; null for all before it. Attention over
+            more tokens than training's sequences held was never learned and does harm: set this to
+            their number, and longer contexts and roll-outs are forecast from what was learned.
         rope_base: base of the rotary frequencies (RoFormer, arXiv 2104.09864).
     """
 
     n_heads: int = 8
     n_kv_heads: int | None = None
     every: int = 1
+    reach: int | None = None
     rope_base: float = 10000.0
 
     def __post_init__(self) -> None:
         at_least("attention.n_heads", self.n_heads, 1)
         at_least("attention.n_kv_heads", self.kv_heads, 1)
         at_least("attention.every", self.every, 1)
+        if self.reach is not None:
+            at_least("attention.reach", self.reach, 1)
         positive("attention.rope_base", self.rope_base)
         if self.n_heads % self.kv_heads:
             raise ValueError(

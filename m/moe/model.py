@@ -151,10 +151,11 @@ class MoESequenceRegressor(nn.Module):
 
     def _mask(self, tokens: Tensor, cache: KVCache | None) -> Tensor | None:
         """Who sees whom, or None for the plain triangle."""
+        stride, reach = self.config.stride, self.config.attention.reach
         if cache is not None:
             slots = torch.arange(cache.capacity, device=tokens.device)[None]
-            return causal_mask(tokens, slots, self.config.stride)
-        return None if self.config.stride == 1 else causal_mask(tokens, tokens, self.config.stride)
+            return causal_mask(tokens, slots, stride, reach)
+        return None if stride == 1 and reach is None else causal_mask(tokens, tokens, stride, reach)
 
     def _reference(self, history: Tensor, places: Tensor) -> Tensor:
         """The points ``[B, T, K]`` at ``places [B, T]``, which predictions are offsets from."""

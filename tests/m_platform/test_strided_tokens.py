@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from m.attention.attention import causal_mask
 from m.moe import MoESequenceRegressor, SequenceBatch
 from m.moe.config import AnchorConfig, AttentionConfig, ContextConfig, ModelConfig, RouterConfig
 
@@ -98,3 +99,31 @@ def test_shortened_training_sequences_end_where_their_paths_go_on(model, paths):
     output = model.train().loss(batch)
     assert torch.isfinite(output.loss)
     torch.testing.assert_close(output.target, paths[:, 54:])
+
+
+@pytest.mark.parametrize("reach", [1, 2])
+def test_with_a_reach_older_points_do_not_matter(paths, reach):
+    """A long context is forecast as its end alone: all that training at this length has taught."""
+    torch.manual_seed(3)
+    config = ModelConfig(
+        dim=32,
+        n_layers=1,  # what is seen grows from block to block, as with every sliding window
+        window=16,
+        stride=16,
+        attention=AttentionConfig(reach=reach),
+        anchor=AnchorConfig(orientation="motion", span=16),
+    )
+    model = MoESequenceRegressor(config).double().eval()
+    torch.nn.init.normal_(model.head.projection.weight, std=0.3)
+    seen = 16 * reach
+    for horizon in (16, 40):  # from the head alone, and rolled on with a cache
+        whole = model.forecast(paths, horizon).mean
+        np.testing.assert_allclose(whole, model.forecast(paths[:, -seen:], horizon).mean, rtol=1e-9)
+        assert not np.allclose(whole, model.forecast(paths[:, -seen + 1 :], horizon).mean, rtol=1e-3)
+
+
+def test_a_mask_with_a_reach_is_the_textbook_one():
+    positions = torch.arange(12)[None]
+    mask = causal_mask(positions, positions, stride=3, reach=2)[0, 0]
+    expected = [[q - k in (0, 3) for k in range(12)] for q in range(12)]
+    assert mask.tolist() == expected
