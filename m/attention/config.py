@@ -17,9 +17,9 @@ class AttentionConfig:
             Fewer is grouped-query attention (arXiv 2305.13245): a smaller cache.
         every: blocks 0, ``every``, 2 ``every``, ... attend, the others only feed forward. Where a token
             holds a long window, few tokens are left to attend to, and depth is worth more.
-        reach: tokens that a token sees at most in a block, itself included; null for all before it. Attention over
-            more tokens than training's sequences held was never learned and does harm: set this to
-            their number, and longer contexts and roll-outs are forecast from what was learned.
+        reach: tokens that a token sees at most in a block, itself included; null for all before it.
+            Attention over more tokens than training's sequences held was never learned and does harm:
+            set this to their number, and longer contexts and roll-outs use what was learned.
         rope_base: base of the rotary frequencies (RoFormer, arXiv 2104.09864).
     """
 
