@@ -1,10 +1,12 @@
-"""Three commands:
+"""Four commands:
 
     python -m benchmarks.forecast_skill train --models residual-mlp,moe --minutes 7,20,60 --output FOLDER
     python -m benchmarks.forecast_skill report FOLDER
     python -m benchmarks.forecast_skill trial residual-mlp learning_rate=0.001 --steps 1200
+    python -m benchmarks.forecast_skill gain --steps 1000 --seeds 0,1,2 --output FOLDER
 
-``train`` races models for equal times, ``report`` shows a folder, ``trial`` tunes a peer.
+``train`` races models for equal times, ``report`` shows a folder, ``trial`` tunes a peer,
+``gain`` compares the mixture with a dense model of equal active parameters at equal steps.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from typing import Any
 import torch
 
 from benchmarks.forecast_skill.contestants import NAMES, make_contestant
+from benchmarks.forecast_skill.gain import gains, measure_gain, print_gain
 from benchmarks.forecast_skill.race import RacePlan, run_race
 from benchmarks.forecast_skill.recipes import RECIPES
 from benchmarks.forecast_skill.records import RESULTS, ResultStore
@@ -60,6 +63,14 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     trial.add_argument("--config", type=Path, default=CONFIG, help="data")
     trial.add_argument("--threads", type=int, default=1)
     trial.add_argument("--device", default="cpu")
+    gain = commands.add_parser("gain", help="mixture against dense at equal steps and active parameters")
+    gain.add_argument("--steps", type=int, default=1000)
+    gain.add_argument("--seeds", default="0,1,2")
+    gain.add_argument("--output", type=Path, required=True, help="folder; finished runs in it are kept")
+    gain.add_argument("--config", type=Path, default=CONFIG, help="model, training and data of the mixture")
+    gain.add_argument("--threads", type=int, default=2)
+    gain.add_argument("--device", default="cpu")
+    gain.add_argument("overrides", nargs="*", help="key=value on the configuration")
     return parser.parse_args(arguments)
 
 
@@ -93,6 +104,17 @@ def trial(arguments: argparse.Namespace) -> None:
     print_json("forecast_skill_trial", {**figures, "scores": asdict(scores)})
 
 
+def gain(arguments: argparse.Namespace) -> None:
+    """Measure what the experts bring, print the table and the figures."""
+    torch.set_num_threads(arguments.threads)
+    experiment = load_config(ExperimentConfig, arguments.config, arguments.overrides)
+    seeds = [int(seed) for seed in arguments.seeds.split(",")]
+    device = torch.device(arguments.device)
+    content = measure_gain(experiment, arguments.steps, seeds, arguments.output, device)
+    print_gain(content)
+    print_json("mixture_gain", {"steps": arguments.steps, "ratios": gains(content["runs"])})
+
+
 def _warmup(arguments: argparse.Namespace, minutes: tuple[float, ...]) -> float:
     if arguments.warmup_seconds is not None:
         return float(arguments.warmup_seconds)
@@ -121,6 +143,8 @@ def main() -> None:
         train(arguments)
     elif arguments.command == "trial":
         trial(arguments)
+    elif arguments.command == "gain":
+        gain(arguments)
     else:
         write_report(arguments.folder)
 

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 import yaml
 
-from benchmarks.forecast_skill.contestants import make_peer
+from benchmarks.forecast_skill.contestants import Contestant, make_peer
 from benchmarks.forecast_skill.learner import Learner
 from benchmarks.forecast_skill.race import judge_learner
 from benchmarks.forecast_skill.recipes import RECIPES, PeerRecipe
@@ -47,7 +47,7 @@ def changed_recipe(recipe: PeerRecipe, changes: Sequence[str]) -> PeerRecipe:
 def run_trial(
     name: str, changes: Sequence[str], steps: int, experiment: ExperimentConfig, device: torch.device
 ) -> SkillScores:
-    """Train a peer for ``steps`` optimizer steps: warm-up over 5 %, constant rate, decay over the last 30 %.
+    """Train a peer by steps, as `train_by_steps` does.
 
     Scored on the validation stream, which no race is judged on.
 
@@ -58,11 +58,17 @@ def run_trial(
         raise ValueError(f"unknown peer '{name}'{nearest_hint(name, RECIPES)}; known: {', '.join(RECIPES)}")
     recipe = changed_recipe(RECIPES[name], changes)
     peer = make_peer(name, recipe, experiment.dataset, experiment.training.seed)
-    learner = Learner(peer, device, time.perf_counter)
+    learner = train_by_steps(peer, steps, device)
+    count = experiment.evaluation.test_windows
+    return judge_learner(learner, evaluation_windows(experiment.dataset, "validation", count))
+
+
+def train_by_steps(contestant: Contestant, steps: int, device: torch.device) -> Learner:
+    """Train for ``steps`` optimizer steps: warm-up over 5 %, constant rate, decay over the last 30 %."""
+    learner = Learner(contestant, device, time.perf_counter)
     batches = learner.batches()
     leaves = branch_point(steps, _DECAY_SHARE)
     for step in range(steps):
         warm = trunk_factor(step + 1, _WARMUP_SHARE * steps)
         learner.step(batches, min(warm, branch_factor(step, leaves, steps)))
-    count = experiment.evaluation.test_windows
-    return judge_learner(learner, evaluation_windows(experiment.dataset, "validation", count))
+    return learner
