@@ -50,7 +50,7 @@ def sequence_loss(model: MoESequenceRegressor, batch: SequenceBatch) -> LossOutp
     final = output.distribution.at(last)  # [B, P, K]
     final_nll = nll[last].mean()
     if model.training:
-        model.head.observe_residuals(targets[last] - final.location)
+        model.head.observe(targets[last], final)
         shown = (tokens < lengths[:, None])[..., None, None].expand_as(nll)
         prediction_loss = _weighted_mean(
             nll[shown], output.distribution.scale[shown], model.config.head.spread_weighting

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import scipy.fft
@@ -86,8 +88,26 @@ def test_step_correlation_is_recovered_from_residuals_with_outliers(rho):
     for _ in range(600):
         residual = source.sample(1.0, generator)
         residual[:5] *= 1e4
-        head.observe_residuals(residual)
+        head.observe(residual, source)
     assert float(head.step_correlation) == pytest.approx(rho, abs=0.02)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_spread_corrects_scales_that_are_stated_wrong_outside_of_training_only(kind):
+    """The truth is half, once and twice as wide as stated at the three steps."""
+    head = DistributionHead(8, 2, HeadConfig(prediction_steps=3, distribution=kind))
+    head.reset_parameters(0.02)
+    truth = distribution(kind, shape=(256, 3, 2))
+    wrong = torch.tensor([0.5, 1.0, 2.0])[:, None]
+    stated = replace(truth, scale=truth.scale / wrong)
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(2000):
+        head.observe(truth.sample(1.0, generator), stated)
+    torch.testing.assert_close(head.spread, wrong[:, 0], rtol=0.05, atol=0)
+    hidden = torch.randn(4, 8)
+    trained, used = head.train()(hidden, None), head.eval()(hidden, None)
+    torch.testing.assert_close(used.scale, trained.scale * head.spread[:, None])
+    torch.testing.assert_close(used.location, trained.location)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -304,6 +304,7 @@ def test_spread_weighting_weighs_gradients_and_leaves_evaluation_alone(beta):
     (terms.sum() / weights.sum()).backward()
     ours, theirs = weighted.embedding.projection.weight.grad, plain.embedding.projection.weight.grad
     torch.testing.assert_close(ours, theirs)
+    plain.load_state_dict(weighted.state_dict())  # with what its head has measured in training
     evaluated = [model.eval().loss(batch).loss for model in (plain, weighted)]
     torch.testing.assert_close(*evaluated)
 

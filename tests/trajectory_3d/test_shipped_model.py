@@ -12,9 +12,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from release_checks import assert_folder_matches_its_card
+from scipy.spatial.transform import Rotation
 
+from examples.trajectory_3d.dataset_config import DatasetConfig
 from examples.trajectory_3d.release import render_card
 from examples.trajectory_3d.weights import folder
+from examples.trajectory_3d.windows import evaluation_windows
 from m import load
 from m.release import ENTRY_POINT_GROUP
 
@@ -47,6 +50,34 @@ def test_it_beats_every_classical_forecaster_of_its_card_on_every_type():
         for other in others:
             rival = other["groups"][group]["metrics"]["position_error"]
             assert figures["metrics"]["position_error"] < rival, (group, other["name"])
+
+
+def test_moved_turned_reflected_and_scaled_paths_are_forecast_alike():
+    """By construction, to rounding: satellites in metres and cells in millimetres are the same problem."""
+    windows = evaluation_windows(DatasetConfig(sampling_rate=50.0), "test", 100)
+    context = windows.context.astype(np.float64)
+    model = load(NAME)
+    plain = model.forecast(context, 16).mean
+    size = np.abs(plain - context[:, -1:]).mean()
+    turn = Rotation.random(random_state=0).as_matrix()
+    reflect = np.diag([1.0, -1.0, 1.0])
+    for change, scale, shift in [
+        (turn, 1.0, 0.0),
+        (reflect, 1.0, 0.0),
+        (turn, 1e-3, 2.0),
+        (reflect, 1e3, 7e6),
+    ]:
+        changed = model.forecast(scale * context @ change.T + shift, 16).mean
+        back = (changed - shift) / scale @ change
+        assert np.abs(back - plain).mean() < 1e-4 * size
+
+
+def test_longer_contexts_than_trained_are_no_worse():
+    conditions = json.loads((folder() / "card.json").read_text(encoding="utf-8"))["conditions"]
+    by_context = {row["context"]: row for row in conditions if row["horizon"] == 16}
+    for row in by_context.values():
+        assert row["gn"] < (1.5 if row["context"] > 64 else 20) * by_context[64]["gn"]
+        assert row["position_error"] < row["best_baseline_error"]
 
 
 def test_it_forecasts_right_after_installation():

@@ -99,13 +99,13 @@ def render_card(card: Card) -> str:
 
 
 def _architecture(model: Card) -> str:
-    experts = model["router"]["n_experts"]
-    kind = (
-        f"A transformer of {model['n_layers']} layers, in each of which {model['router']['top_k']} of "
-        f"{experts} experts serve a point"
-        if experts > 1
-        else f"A transformer of {model['n_layers']} layers"
-    )
+    router = model["router"]
+    kind = f"A transformer of {model['n_layers']} layers"
+    if router["kind"] != "dense":
+        every = router.get("every", 1)
+        where = "in each of which" if every == 1 else f"in one of {every} of which"
+        beside = ", beside one that serves all," if model["experts"]["shared_hidden_dim"] else ""
+        kind += f", {where} {router['top_k']} of {router['n_experts']} experts{beside} serves a point"
     total, active = model["total_parameters"], model["active_parameters"]
     return f"{kind}: {total:,} parameters, {active:,} of them active for a point."
 

@@ -40,7 +40,7 @@ class Condition:
 def measure_conditions(
     model: MoESequenceRegressor, baselines: Sequence[Forecaster], dataset: DatasetConfig, windows: int
 ) -> list[dict[str, Any]]:
-    """Forecast test windows of a quarter to four times the trained context, and one to four horizons.
+    """Forecast test windows of a quarter to eight times the trained context, and one to four horizons.
 
     Args:
         model: forecasts.
@@ -49,7 +49,7 @@ def measure_conditions(
         windows: per condition.
     """
     length, horizon = dataset.sequence_length, dataset.prediction_length
-    lengths = [max(2, length // 4), max(2, length // 2), length, 2 * length, 4 * length]
+    lengths = [max(2, length // 4), max(2, length // 2), length, 2 * length, 8 * length]
     pairs = [(each, horizon) for each in lengths] + [(length, 2 * horizon), (length, 4 * horizon)]
     # Blocks no larger than needed: long windows are costly to make. They then differ from the windows of
     # the card's main table, which nothing here is compared with.
