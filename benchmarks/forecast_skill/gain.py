@@ -36,7 +36,8 @@ def measure_gain(
     Args:
         experiment: of the mixture; the dense model differs in ``model.router.kind`` alone.
         steps: optimizer steps of each run, warm-up and decay included.
-        seeds: of weights and training stream.
+        seeds: of the weights and of the training's own draws, and of the training stream; the test
+            windows are the same for all.
         output: folder of ``gain.json``.
         device: where to train.
 
@@ -48,8 +49,7 @@ def measure_gain(
     """
     if experiment.model.router.is_dense:
         raise ValueError("the configuration has no experts to measure; choose another model.router.kind")
-    setup = {"steps": steps, "model": to_dict(experiment.model), "training": to_dict(experiment.training)}
-    setup = json.loads(json.dumps(setup))
+    setup = json.loads(json.dumps({"steps": steps, **to_dict(experiment)}))
     path = output / RESULTS
     content: dict[str, Any] = {"setup": setup, "runs": []}
     if path.exists():
@@ -81,7 +81,12 @@ def _run(
     model = experiment.model
     if name == "dense":
         model = replace(model, router=replace(model.router, kind="dense"))
-    seeded = replace(experiment, model=model, training=replace(experiment.training, seed=seed))
+    seeded = replace(
+        experiment,
+        model=model,
+        training=replace(experiment.training, seed=seed),
+        dataset=replace(experiment.dataset, seed=seed),
+    )
     learner: Learner = train_by_steps(make_contestant("moe", seeded), steps, device)
     return {
         "model": name,
@@ -92,37 +97,37 @@ def _run(
     }
 
 
+def paired_scores(runs: Sequence[dict[str, Any]]) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+    """Scores of the mixture and of the dense model for every seed that both have."""
+    by_seed: dict[int, dict[str, dict[str, Any]]] = {}
+    for run in runs:
+        by_seed.setdefault(run["seed"], {})[run["model"]] = run["scores"]
+    return [(each["moe"], each["dense"]) for each in by_seed.values() if len(each) == 2]
+
+
+def _gn(scores: dict[str, Any], kind: str) -> float:
+    return float(scores["gn"] if kind == OVERALL else scores["gn_by_type"][kind])
+
+
 def gains(runs: Sequence[dict[str, Any]]) -> dict[str, list[float]]:
     """Error of the mixture over that of the dense model with the same seed, by motion type and overall.
 
     Returns:
-        One ratio of gn a seed, for `OVERALL` and every type; seeds that only one model has are left out.
+        One ratio of gn a seed, for `OVERALL` and every type; empty before a seed has both models.
     """
-    by_seed: dict[int, dict[str, dict[str, Any]]] = {}
-    for run in runs:
-        by_seed.setdefault(run["seed"], {})[run["model"]] = run["scores"]
-    pairs = [(each["moe"], each["dense"]) for each in by_seed.values() if len(each) == 2]
-    ratios = {OVERALL: [moe["gn"] / dense["gn"] for moe, dense in pairs]}
-    for kind in pairs[0][0]["gn_by_type"] if pairs else ():
-        ratios[kind] = [moe["gn_by_type"][kind] / dense["gn_by_type"][kind] for moe, dense in pairs]
-    return ratios
+    pairs = paired_scores(runs)
+    kinds = [OVERALL, *pairs[0][0]["gn_by_type"]] if pairs else []
+    return {kind: [_gn(moe, kind) / _gn(dense, kind) for moe, dense in pairs] for kind in kinds}
 
 
 def print_gain(content: dict[str, Any], console: Console | None = None) -> None:
     """Print means over seeds of both models, and their ratios."""
-    runs = content["runs"]
-    table = Table(title=f"gn after {content['setup']['steps']} steps, mean over seeds")
+    pairs = paired_scores(content["runs"])
+    table = Table(title=f"gn after {content['setup']['steps']} steps, mean over {len(pairs)} seeds")
     for heading in ("motion", "MoE", "dense", "MoE / dense", "of each seed"):
         table.add_column(heading, justify="left" if heading == "motion" else "right")
-    for kind, ratios in gains(runs).items():
-        means = [
-            statistics.fmean(
-                r["scores"]["gn"] if kind == OVERALL else r["scores"]["gn_by_type"][kind]
-                for r in runs
-                if r["model"] == name
-            )
-            for name in ("moe", "dense")
-        ]
+    for kind, ratios in gains(content["runs"]).items():
+        means = (statistics.fmean(_gn(scores, kind) for scores in side) for side in zip(*pairs, strict=True))
         each = " ".join(f"{ratio:.3f}" for ratio in ratios)
         table.add_row(kind, *(f"{mean:.4f}" for mean in means), f"{statistics.fmean(ratios):.3f}", each)
     (console or Console()).print(table)

@@ -23,10 +23,12 @@ class HeadConfig:
             ``(1 + k) ** -mode_decay``: above 0, forecasts are smooth before they are exact.
         residual: predict offsets from the current point instead of places in the anchored frame.
             Needs targets that are input channels (``target_dim <= input_dim``).
-        spread_weighting: beta of the beta-NLL (Seitzer et al. 2022, arXiv 2203.09168): in training each
-            term counts by its stated scale to this power. 0 is the likelihood, whose gradient is largest
-            where forecasts are surest; 1 makes all gradients alike, as the mean distance does.
-        min_scale: smallest scale parameter, in anchored units, so that the likelihood stays bounded.
+        spread_weighting: in training each term of the likelihood counts by its stated scale to this
+            power: the beta-NLL of Seitzer et al. 2022 (arXiv 2203.09168), whose beta, a power of the
+            variance, is half of this. 0 is the likelihood, whose gradient is largest where forecasts are
+            surest; towards 1 sure and unsure forecasts pull alike, as with the mean distance.
+        min_scale: smallest scale parameter that training can reach, in anchored units, so that the
+            likelihood stays bounded.
     """
 
     prediction_steps: int = 16

@@ -52,7 +52,7 @@ class MoELayer(nn.Module):
 
 
 class DenseLayer(nn.Module):
-    """One network as wide as a token's active experts together: the baseline, and the unrouted blocks."""
+    """One network as wide as a token's active experts together: the baseline, or before a mixture."""
 
     def __init__(self, dim: int, router: RouterConfig, experts: ExpertsConfig) -> None:
         super().__init__()
@@ -65,7 +65,7 @@ class DenseLayer(nn.Module):
         return self.dense(x), None
 
 
-def build_feed_forward(config: ModelConfig, index: int) -> MoELayer | DenseLayer:
-    """The feed-forward layer of block ``index``, counted from 0."""
-    layer = MoELayer if config.routes(index) else DenseLayer
+def build_feed_forward(config: ModelConfig) -> MoELayer | DenseLayer:
+    """The feed-forward layer that ``config.router.kind`` asks for."""
+    layer = DenseLayer if config.router.is_dense else MoELayer
     return layer(config.dim, config.router, config.experts)

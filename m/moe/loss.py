@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 def sequence_loss(model: MoESequenceRegressor, batch: SequenceBatch) -> LossOutput:
     """Mean negative log-likelihood (nats per coordinate, anchored units) plus auxiliary losses.
 
+    In training terms are weighted as ``head.spread_weighting`` says, within each micro-batch.
+
     In training some sequences are shortened (see `ContextConfig`), each is anchored on a random
     prefix, or on its whole context (see `AnchorConfig`), and the last point and those whole strides
     before it are targets. In evaluation mode all anchor on their whole context and only the forecast
@@ -52,14 +54,15 @@ def sequence_loss(model: MoESequenceRegressor, batch: SequenceBatch) -> LossOutp
     if model.training:
         model.head.observe(targets[last], final)
         shown = (tokens < lengths[:, None])[..., None, None].expand_as(nll)
+        mean_nll = nll[shown].mean()
         prediction_loss = _weighted_mean(
             nll[shown], output.distribution.scale[shown], model.config.head.spread_weighting
         )
     else:
-        prediction_loss = final_nll
+        prediction_loss = mean_nll = final_nll
     auxiliary = output.routing.auxiliary_loss()
     metrics = {
-        "nll": prediction_loss.detach(),
+        "nll": mean_nll.detach(),
         "final_nll": final_nll.detach(),
         **output.routing.loss_terms(),
     }

@@ -28,8 +28,9 @@ def motion_frame(points: Tensor, lengths: Tensor, counted: Tensor, *, mirror: bo
         points: ``[B, T, D]`` with D 2 or 3, relative to a nearby origin.
         lengths: where those points end: index of the last one plus 1, ``[B]``.
         counted: how many they are, ``[B]``.
-        mirror: let the last axis point to the side that the oldest points came from, instead of
-            completing a right-handed frame: a reflected path then looks the same.
+        mirror: let the last axis point to the side that the oldest points (in a plane: the rest) came
+            from, instead of completing a right-handed frame: a reflected path then looks the same.
+            Where they came from neither side, as on a flat path in space, it does complete it.
 
     Returns:
         ``[B, D, D]``: row i is the i-th axis, a unit vector.
@@ -68,8 +69,9 @@ def _group_bounds(counted: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _towards(axis: Tensor, direction: Tensor) -> Tensor:
-    """The axes ``[B, D]``, reversed where they point away from the direction."""
-    return torch.where((axis * direction).sum(-1, keepdim=True) < 0, -axis, axis)
+    """The axes ``[B, D]``, reversed where they point away from the direction by more than rounding."""
+    along = (axis * direction).sum(-1, keepdim=True)
+    return torch.where(along < -_PARALLEL * direction.norm(dim=-1, keepdim=True), -axis, axis)
 
 
 def _mean(points: Tensor, chosen: Tensor) -> Tensor:

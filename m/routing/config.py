@@ -19,9 +19,6 @@ class RouterConfig:
             that you registered.
         n_experts: number of routed experts E.
         top_k: experts per token K.
-        every: blocks ``every``, 2 ``every``, ... (counted from 1) route; the others feed forward
-            through one network as wide as a token's active experts together (GShard, arXiv 2006.16668,
-            alternates so). Depth then costs less, and the experts of a block see it deeper.
         score: what turns logits into scores: ``softmax`` over experts or ``sigmoid`` per expert.
         normalise_weights: divide the K gate weights of a token by their sum; without effect at K = 1,
             where the gate would be the constant 1 and the router would not learn (Switch's form).
@@ -37,7 +34,6 @@ class RouterConfig:
     kind: str = "topk"
     n_experts: int = 8
     top_k: int = 2
-    every: int = 1
     score: Literal["softmax", "sigmoid"] = "softmax"
     normalise_weights: bool = True
     temperature: float = 1.0
@@ -51,7 +47,6 @@ class RouterConfig:
     def __post_init__(self) -> None:
         at_least("router.n_experts", self.n_experts, 1)
         between("router.top_k", self.top_k, 1, self.n_experts)
-        at_least("router.every", self.every, 1)
         positive("router.temperature", self.temperature)
         at_least("router.sinkhorn_iterations", self.sinkhorn_iterations, 1)
         for name in ("noise_std", "balance_loss_weight", "z_loss_weight", "bias_update_rate"):

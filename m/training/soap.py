@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -24,8 +24,9 @@ class Soap(Optimizer):
 
     Differences from the paper: a side longer than ``max_side`` is not turned (as there); covariances
     are measured every ``measure_interval`` steps, not every step; the mean gradient is kept in the
-    turned basis, and turned along when the basis is; the first step is made, not skipped. All but
-    the last two axes of a parameter (stacked experts) share the bases of their sides.
+    turned basis, and turned along when the basis is. As there, the first gradient only begins the bases
+    and moves nothing: in its own eigenvectors all but a diagonal is rounding noise. All but the last
+    two axes of a parameter (stacked experts) share the bases of their sides.
 
     Args:
         params: parameters or groups, as for every optimizer; vectors get plain AdamW.
@@ -38,7 +39,8 @@ class Soap(Optimizer):
         refresh_interval: steps between updates of the bases: one power iteration with a QR
             decomposition, as in the paper.
         max_side: longest side that is turned.
-        product_type: number format of the turning products; None keeps the parameters' own.
+        product_type: number format of the products that turn float32 gradients and measure their
+            covariances; None keeps float32. Other parameters keep their own type.
     """
 
     def __init__(
@@ -55,11 +57,18 @@ class Soap(Optimizer):
         max_side: int = 256,
         product_type: torch.dtype | None = None,
     ) -> None:
-        defaults = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay}
+        defaults = {
+            "lr": lr,
+            "betas": betas,
+            "eps": eps,
+            "weight_decay": weight_decay,
+            "measure_interval": measure_interval,
+            "measure_decay": measure_decay,
+            "refresh_interval": refresh_interval,
+            "max_side": max_side,
+            "product_type": product_type,
+        }
         super().__init__(params, defaults)
-        self._measure_interval, self._measure_decay = measure_interval, measure_decay
-        self._refresh_interval, self._max_side = refresh_interval, max_side
-        self._product_type = product_type
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
@@ -78,13 +87,17 @@ class Soap(Optimizer):
     def _update(self, parameter: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
         state = self.state[parameter]
         if not state:
-            self._begin(state, gradient)
-        sides = [axis for axis, (_, basis) in _SIDES.items() if basis in state]
+            _begin(state, gradient, group)
+            if _turned_sides(state):
+                return
         number = int(state["step"]) + 1
-        if number > 1 and number % self._measure_interval == 0:
+        product_type = group["product_type"]
+        sides = _turned_sides(state)
+        if number % group["measure_interval"] == 0:
             for axis in sides:
-                state[_SIDES[axis][0]].lerp_(self._covariance(gradient, axis), 1 - self._measure_decay)
-        turned = self._turn(gradient, state, sides)
+                covariance = _covariance(gradient, axis, product_type)
+                state[_SIDES[axis][0]].lerp_(covariance, 1 - group["measure_decay"])
+        turned = _turn(gradient, state, product_type)
         update = torch.zeros_like(turned)  # AdamW moves it by its step, from zero
         adamw(
             [update],
@@ -93,7 +106,7 @@ class Soap(Optimizer):
             [state["exp_avg_sq"]],
             [],
             [state["step"]],
-            fused=update.device.type in {"cpu", "cuda"},
+            fused=update.device.type == "cpu",  # elsewhere it wants the step's number on the device
             amsgrad=False,
             beta1=group["betas"][0],
             beta2=group["betas"][1],
@@ -103,40 +116,49 @@ class Soap(Optimizer):
             maximize=False,
         )
         parameter.mul_(1 - group["lr"] * group["weight_decay"])
-        parameter.add_(self._turn(update, state, sides, back=True))
-        if number == 1 or number % self._refresh_interval == 0:
+        parameter.add_(_turn(update, state, product_type, back=True))
+        if number % group["refresh_interval"] == 0:
             for axis in sides:
                 _refresh(state, axis)
 
-    def _begin(self, state: dict[str, Any], gradient: Tensor) -> None:
-        """Moments, and for sides that are turned the first covariance and its eigenvectors."""
-        state["step"] = torch.zeros((), dtype=torch.float32, device=gradient.device)
-        state["exp_avg"], state["exp_avg_sq"] = torch.zeros_like(gradient), torch.zeros_like(gradient)
-        if gradient.ndim < 2:
-            return
-        for axis, (covariance, basis) in _SIDES.items():
-            if 1 < gradient.shape[axis] <= self._max_side:
-                state[covariance] = self._covariance(gradient, axis)
-                state[basis] = torch.linalg.eigh(state[covariance])[1].flip(1).contiguous()
 
-    def _covariance(self, gradient: Tensor, axis: int) -> Tensor:
-        """Sum of outer products of the gradient's vectors along an axis, ``[side, side]``."""
-        vectors = self._for_products(gradient.movedim(axis, 0).flatten(1))  # [side, all else]
-        return (vectors @ vectors.mT).to(gradient.dtype)
+def _begin(state: dict[str, Any], gradient: Tensor, group: dict[str, Any]) -> None:
+    """Moments, and for sides that are turned the first covariance and its eigenvectors."""
+    state["step"] = torch.zeros((), dtype=torch.float32)  # on the host, where its value is read
+    state["exp_avg"], state["exp_avg_sq"] = torch.zeros_like(gradient), torch.zeros_like(gradient)
+    if gradient.ndim < 2:
+        return
+    for axis, (covariance, basis) in _SIDES.items():
+        if 1 < gradient.shape[axis] <= group["max_side"]:
+            state[covariance] = _covariance(gradient, axis, group["product_type"])
+            state[basis] = torch.linalg.eigh(state[covariance])[1].flip(1).contiguous()
 
-    def _turn(
-        self, matrix: Tensor, state: dict[str, Any], sides: Iterable[int], *, back: bool = False
-    ) -> Tensor:
-        """Into the eigenbasis, or back."""
-        turned = self._for_products(matrix) if sides else matrix
-        for axis in sides:
-            basis = state[_SIDES[axis][1]].to(turned.dtype)
-            basis = basis.mT if back else basis
-            turned = basis.mT @ turned if axis == -2 else turned @ basis
-        return turned.to(matrix.dtype)
 
-    def _for_products(self, matrix: Tensor) -> Tensor:
-        return matrix if self._product_type is None else matrix.to(self._product_type)
+def _turned_sides(state: dict[str, Any]) -> list[int]:
+    return [axis for axis, (_, basis) in _SIDES.items() if basis in state]
+
+
+def _covariance(gradient: Tensor, axis: int, product_type: torch.dtype | None) -> Tensor:
+    """Sum of outer products of the gradient's vectors along an axis, ``[side, side]``."""
+    vectors = _for_products(gradient.movedim(axis, 0).flatten(1), product_type)  # [side, all else]
+    return (vectors @ vectors.mT).to(gradient.dtype)
+
+
+def _turn(
+    matrix: Tensor, state: dict[str, Any], product_type: torch.dtype | None, *, back: bool = False
+) -> Tensor:
+    """Into the eigenbasis, or back."""
+    sides = _turned_sides(state)
+    turned = _for_products(matrix, product_type) if sides else matrix
+    for axis in sides:
+        basis = state[_SIDES[axis][1]].to(turned.dtype)
+        basis = basis.mT if back else basis
+        turned = basis.mT @ turned if axis == -2 else turned @ basis
+    return turned.to(matrix.dtype)
+
+
+def _for_products(matrix: Tensor, product_type: torch.dtype | None) -> Tensor:
+    return matrix.to(product_type) if product_type and matrix.dtype == torch.float32 else matrix
 
 
 def _refresh(state: dict[str, Any], axis: int) -> None:

@@ -18,6 +18,7 @@ from m.training.random_state import capture_random, restore_random
 
 # Changing one of these would give other batches at the position where the run goes on.
 _STREAM_OPTIONS = ("batch_size", "accumulation_steps", "seed")
+_ADDED_OPTIONS = {"optimizer": "adamw"}  # what runs did whose state does not say
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -133,6 +134,7 @@ def _restore_ema(ema: Ema | None, saved: Mapping[str, Any] | None, model: nn.Mod
 
 
 def _changed_options(saved: Mapping[str, Any], config: TrainingConfig, source: str) -> tuple[str, ...]:
+    saved = {**_ADDED_OPTIONS, **saved}
     now = dataclasses.asdict(config)
     changed = {
         name: f"{name}: {saved.get(name)} -> {now[name]}" for name in now if saved.get(name) != now[name]
@@ -142,5 +144,10 @@ def _changed_options(saved: Mapping[str, Any], config: TrainingConfig, source: s
         raise CheckpointError(
             f"{source}: cannot resume with other data: {'; '.join(broken)}. Keep these as they were, "
             "or start a new run"
+        )
+    if "optimizer" in changed:
+        raise CheckpointError(
+            f"{source}: cannot resume with another optimizer, whose state means something else: "
+            f"{changed['optimizer']}. Keep it as it was, or start a new run"
         )
     return tuple(changed.values())

@@ -13,7 +13,6 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from m.moe import ModelConfig, MoESequenceRegressor, SequenceBatch, compute_anchor, model_size
 from m.moe.config import AnchorConfig, AttentionConfig, ExpertsConfig, HeadConfig, RouterConfig
-from m.moe.layer import MoELayer
 from m.moe.loss import _anchor_lengths
 
 
@@ -206,39 +205,34 @@ def test_dense_has_the_active_parameters_of_the_mixture_but_for_the_router():
     assert dense.total_parameters == dense.active_parameters == mixture.active_parameters - routers
 
 
-TURNS = {
-    "n_layers": 5,
+DEEP = {
+    "n_layers": 4,
+    "dense_feed_forward": True,
     "attention": AttentionConfig(n_heads=4, n_kv_heads=2, every=3),
-    "router": RouterConfig(kind="topk_bias", n_experts=4, top_k=1, every=2),
+    "router": RouterConfig(kind="topk_bias", n_experts=4, top_k=1),
 }
 
 
-def test_blocks_take_turns_at_attending_and_routing():
-    model = small_model(**TURNS)
-    assert [block.attention is not None for block in model.blocks] == [True, False, False, True, False]
-    assert [isinstance(b.feed_forward, MoELayer) for b in model.blocks] == [False, True, False, True, False]
+def test_blocks_that_attend_in_turns_and_feed_forward_twice():
+    model = small_model(**DEEP)
+    assert [block.attention is not None for block in model.blocks] == [True, False, False, True]
+    assert all(block.dense is not None for block in model.blocks)
     size = model_size(model.config)
     assert size.total_parameters == sum(parameter.numel() for parameter in model.parameters())
     cache = model.allocate_cache(1, 10)
     held = sum(layer.keys.nbytes + layer.values.nbytes for layer in cache.layers)
     assert held == 10 * size.kv_bytes_per_token(4)
-    forecast = model.forecast(walk(1, 12)[0], 9)
-    assert len(forecast.routing.layers) == len(model.routers()) == 2
-    dense = model_size(small_config("dense", n_layers=5, attention=TURNS["attention"]))
-    assert dense.total_parameters - size.active_parameters == 5 * 3 * 32 * 16 - 2 * 32 * 4  # top 2, not top 1
-
-
-def test_a_mixture_that_never_routes_is_refused():
-    with pytest.raises(ValueError, match="leaves none of 2 blocks"):
-        small_config(router=RouterConfig(every=3))
+    assert len(model.forecast(walk(1, 12)[0], 9).routing.layers) == len(model.routers()) == 4
+    dense = model_size(small_config(**(DEEP | {"router": RouterConfig(kind="dense", top_k=1)})))
+    assert dense.total_parameters == size.active_parameters - 4 * 32 * 4  # the routers
 
 
 @pytest.mark.parametrize("stride", [1, 5, 12])
-@pytest.mark.parametrize("router", ["topk", "dense", "in turns"])
+@pytest.mark.parametrize("router", ["topk", "dense", "deep"])
 def test_flops_equal_the_counted_ones(router, stride):
     experts = ExpertsConfig(hidden_dim=16, kernel="loop", shared_hidden_dim=8)
     changes = {"experts": experts, "window": 12, "stride": stride}
-    config = small_config(**changes, **TURNS) if router == "in turns" else small_config(router, **changes)
+    config = small_config(**changes, **DEEP) if router == "deep" else small_config(router, **changes)
     model = MoESequenceRegressor(config).eval()
     counter = FlopCounterMode(display=False)
     # The CPU's fused attention is invisible to the counter; the plain one is two counted products.

@@ -6,18 +6,18 @@ import torch
 
 from m.attention.attention import causal_mask
 from m.moe import MoESequenceRegressor, SequenceBatch
-from m.moe.config import AnchorConfig, AttentionConfig, ContextConfig, ModelConfig, RouterConfig
+from m.moe.config import AnchorConfig, AttentionConfig, ContextConfig, ModelConfig
 
 
-@pytest.fixture(params=["all blocks alike", "blocks that take turns"])
+@pytest.fixture(params=["all blocks alike", "attending in turns"])
 def model(request):
     torch.manual_seed(0)
     alike = request.param == "all blocks alike"
     config = ModelConfig(
         dim=32,
-        n_layers=2 if alike else 5,
+        n_layers=2 if alike else 4,
         attention=AttentionConfig(every=1 if alike else 3),
-        router=RouterConfig(every=1 if alike else 2),
+        dense_feed_forward=not alike,
         window=32,
         stride=16,
         anchor=AnchorConfig(orientation="motion", span=64, mirror=not alike),
@@ -58,6 +58,24 @@ def test_with_mirror_forecasts_are_reflected_with_the_path(paths, channels):
         before = model.forecast(paths, 20).mean @ reflect.numpy()
         after = model.forecast(paths @ reflect, 20).mean
         assert np.allclose(before, after, rtol=1e-9) == mirror
+
+
+@pytest.mark.parametrize("mirror", [False, True])
+def test_flat_paths_turn_in_space_with_their_forecasts(mirror):
+    """A path without handedness must not have one made up from rounding."""
+    torch.manual_seed(4)
+    anchor = AnchorConfig(orientation="motion", mirror=mirror)
+    model = MoESequenceRegressor(ModelConfig(dim=32, n_layers=1, anchor=anchor)).double().eval()
+    torch.nn.init.normal_(model.head.projection.weight, std=0.3)
+    angle = torch.linspace(0, 2, 40, dtype=torch.float64)
+    circle = torch.stack((angle.cos(), angle.sin(), torch.zeros_like(angle)), -1)
+    before = model.forecast(circle, 20).mean
+    for _ in range(10):
+        turn = torch.linalg.qr(torch.randn(3, 3, dtype=torch.float64))[0]
+        turn = turn * torch.det(turn)
+        np.testing.assert_allclose(
+            model.forecast(circle @ turn.T, 20).mean, before @ turn.T.numpy(), atol=1e-9
+        )
 
 
 def test_mirror_without_a_frame_is_refused():

@@ -9,7 +9,7 @@ import pytest
 import torch
 from training_helpers import StopAt, assert_same, config, state_of
 
-from m.checkpoint import load_checkpoint, load_model
+from m.checkpoint import CheckpointError, load_checkpoint, load_model
 from m.config import from_dict, to_dict
 from m.moe import ModelConfig, MoESequenceRegressor, SequenceBatch
 from m.training import Trainer
@@ -50,12 +50,14 @@ def stream(first: int):
         index += 1
 
 
-def run(folder, *, kind: str, callbacks=(), resume=False):
+def run(folder, *, kind: str, callbacks=(), resume=False, **options):
     router = {**MODEL["router"], "kind": kind}
     model_config = from_dict(ModelConfig, {**MODEL, "router": router})
     torch.manual_seed(5)
     model = MoESequenceRegressor(model_config)
-    options = config(max_steps=8, log_interval=1, accumulation_steps=2, ema_decay=0.9)
+    options = config(
+        **{"max_steps": 8, "log_interval": 1, "accumulation_steps": 2, "ema_decay": 0.9, **options}
+    )
     metadata = {"model_config": to_dict(model_config)}
     trainer = Trainer(model, stream, options, output_dir=folder, callbacks=callbacks, metadata=metadata)
     return trainer.fit(resume=resume)
@@ -70,3 +72,18 @@ def test_resume_is_exact_with_the_real_model(tmp_path, kind):
     final = load_checkpoint(tmp_path / "split" / "final_model.pt")
     loaded = load_model(tmp_path / "straight" / "final_model.pt")
     assert_same(dict(loaded.state_dict()), final["model"])
+
+
+def test_resume_is_exact_with_soap_past_a_refresh_of_its_bases(tmp_path):
+    options = {"kind": "topk_bias", "optimizer": "soap", "max_steps": 30}
+    run(tmp_path / "straight", **options)
+    assert run(tmp_path / "split", **options, callbacks=[StopAt(7)]).step == 7
+    run(tmp_path / "split", **options, resume=True)
+    assert_same(state_of(tmp_path / "split"), state_of(tmp_path / "straight"))
+
+
+@pytest.mark.parametrize(("before", "after"), [("adamw", "soap"), ("soap", "adamw")])
+def test_resuming_with_another_optimizer_is_refused(tmp_path, before, after):
+    run(tmp_path, kind="topk", optimizer=before, callbacks=[StopAt(3)])
+    with pytest.raises(CheckpointError, match=f"another optimizer.*{before} -> {after}"):
+        run(tmp_path, kind="topk", optimizer=after, resume=True)

@@ -72,12 +72,13 @@ def test_moved_turned_reflected_and_scaled_paths_are_forecast_alike():
         assert np.abs(back - plain).mean() < 1e-4 * size
 
 
-def test_longer_contexts_than_trained_are_no_worse():
+def test_longer_contexts_than_trained_are_forecast_as_well():
     conditions = json.loads((folder() / "card.json").read_text(encoding="utf-8"))["conditions"]
     by_context = {row["context"]: row for row in conditions if row["horizon"] == 16}
-    for row in by_context.values():
-        assert row["gn"] < (1.5 if row["context"] > 64 else 20) * by_context[64]["gn"]
+    for context, row in by_context.items():
         assert row["position_error"] < row["best_baseline_error"]
+        if context > 64:  # windows of another stream, so not to the percent
+            assert row["gn"] < 1.2 * by_context[64]["gn"]
 
 
 def test_it_forecasts_right_after_installation():

@@ -102,10 +102,10 @@ def _architecture(model: Card) -> str:
     router = model["router"]
     kind = f"A transformer of {model['n_layers']} layers"
     if router["kind"] != "dense":
-        every = router.get("every", 1)
-        where = "in each of which" if every == 1 else f"in one of {every} of which"
-        beside = ", beside one that serves all," if model["experts"]["shared_hidden_dim"] else ""
-        kind += f", {where} {router['top_k']} of {router['n_experts']} experts{beside} serves a point"
+        serve = "serves" if router["top_k"] == 1 else "serve"
+        kind += f", in each of which {router['top_k']} of "
+        kind += f"{router['n_experts']} experts {serve} a point"
+        kind += " beside one that serves all" if model["experts"]["shared_hidden_dim"] else ""
     total, active = model["total_parameters"], model["active_parameters"]
     return f"{kind}: {total:,} parameters, {active:,} of them active for a point."
 
