@@ -15,7 +15,7 @@ _CPU_BF16_FEATURES = ("avx512_bf16", "amx_bf16", "bf16", "sve_bf16")
 
 @dataclasses.dataclass(frozen=True)
 class Precision:
-    """A chosen precision. Weights and optimizer stay fp32; bf16 means autocast of the forward pass."""
+    """A chosen precision: bf16 means autocast of the forward pass. Weights and optimizer state stay fp32."""
 
     name: Literal["fp32", "bf16"]
     device_type: str
