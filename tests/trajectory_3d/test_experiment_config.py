@@ -32,7 +32,7 @@ def test_shipped_configurations_are_what_the_documentation_says(name, layers, ex
     assert (config.model.n_layers, config.model.router.n_experts, config.model.dim) == (layers, experts, dim)
     assert config.training.max_steps == steps
     # A token for a whole context costs little: larger batches for the same compute.
-    assert config.training.batch_size == {"quick_test_3d": 128, "large_3d_moe": 32}.get(name, 512)
+    assert config.training.batch_size == {"quick_test_3d": 256, "large_3d_moe": 32}.get(name, 512)
     assert config.training.gradient_clip_norm == 1.0
     assert config.model.head.prediction_steps == config.dataset.prediction_length
     assert from_dict(ExperimentConfig, to_dict(config)) == config
