@@ -18,7 +18,9 @@ uncertainty.
 
 ```python
 from m import load
-forecast = load("{name}").forecast(context, horizon=16)   # context: [T, 3] or [B, T, 3], any unit of length
+
+# context: [T, 3] or [B, T, 3], in any unit of length
+forecast = load("{name}").forecast(context, horizon=16)
 forecast.mean, forecast.quantile(0.9), forecast.sample(20)
 ```
 
