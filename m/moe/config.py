@@ -171,6 +171,11 @@ class ModelConfig:
         return -(-self.n_layers // self.attention.every)
 
     @property
+    def feed_forwards(self) -> int:
+        """Number of feed-forward branches, mixtures included."""
+        return self.n_layers * (2 if self.dense_feed_forward else 1)
+
+    @property
     def can_roll_on(self) -> bool:
         """Whether predictions can be fed back as inputs, for horizons beyond the head's steps."""
         return self.input_dim == self.target_dim

@@ -56,11 +56,10 @@ def model_size(config: ModelConfig) -> ModelSize:
     around = embedding + config.dim + config.dim + head + head_outputs
     around += config.attending_blocks * (attention + config.dim)  # with its norm
     around += 1 if config.head.distribution == "student_t" else 0
-    feed_forwards = config.n_layers * (2 if config.dense_feed_forward else 1)
-    active = feed_forwards * (shared + router.top_k * one_expert) + config.n_layers * routing
+    active = config.feed_forwards * (shared + router.top_k * one_expert) + config.n_layers * routing
     idle = 0 if router.is_dense else router.n_experts - router.top_k
     unused = config.n_layers * idle * one_expert
-    around += feed_forwards * config.dim  # their norms
+    around += config.feed_forwards * config.dim  # their norms
     multiplied = config.attending_blocks * attention + active
     return ModelSize(
         total_parameters=around + active + unused,

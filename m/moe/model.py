@@ -297,8 +297,7 @@ class MoESequenceRegressor(nn.Module):
 
     def _initialise(self) -> None:
         """Normal weights of variance 1 / fan_in; branch outputs smaller by depth (GPT-2's rule)."""
-        feed_forwards = self.config.n_layers * (2 if self.config.dense_feed_forward else 1)
-        branch = 1 / math.sqrt(2 * feed_forwards)
+        branch = 1 / math.sqrt(2 * self.config.feed_forwards)
         for module in self.modules():
             if isinstance(module, Experts):
                 nn.init.normal_(module.w_in, std=module.w_in.shape[1] ** -0.5)
