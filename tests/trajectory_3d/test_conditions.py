@@ -124,6 +124,18 @@ def test_noise_follows_the_size_of_every_window():
     assert share.mean().item() == pytest.approx(0.03, abs=0.006)
 
 
+def test_skewed_noise_is_mostly_small():
+    """A uniform number to the power 3 is below 1/8 half of the time, and 1/4 in the mean."""
+    config = replace(SMALL, sequence_length=400, noise_fraction=(0.01, 0.05), noise_skew=3.0)
+    batch = fixed_set(config, "test", 300)
+    clean = batch.clean_context.double()
+    size = (clean - clean.mean(dim=1, keepdim=True)).square().mean(dim=(1, 2)).sqrt()
+    share = ((batch.context - batch.clean_context).double().std(dim=(1, 2)) / size - 0.01) / 0.04
+    assert share.median().item() == pytest.approx(0.125, abs=0.04)
+    assert share.mean().item() == pytest.approx(0.25, abs=0.04)
+    assert share.max() > 0.8
+
+
 def test_both_parts_of_the_noise_add_their_variances():
     config = replace(SMALL, sequence_length=2000, noise_std=0.5, noise_fraction=(0.1, 0.1))
     batch = fixed_set(config, "test", 30)
@@ -199,6 +211,8 @@ def test_generate_motion_follows_the_conditions_whatever_the_mix():
         ({"noise_fraction": (0.1, 0.0)}, r"dataset\.noise_fraction.*low <= high.*0\.1"),
         ({"noise_fraction": (-0.1, 0.1)}, "low >= 0"),
         ({"noise_fraction": 0.1}, "two finite numbers"),
+        ({"noise_skew": 0.0}, r"dataset\.noise_skew must be a positive"),
+        ({"noise_skew": float("nan")}, r"dataset\.noise_skew must be a positive"),
         ({"rate_factor": (0.0, 1.0)}, r"dataset\.rate_factor.*low > 0"),
         ({"rate_factor": (1.0, float("inf"))}, "finite"),
     ],

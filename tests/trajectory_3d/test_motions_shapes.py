@@ -17,8 +17,9 @@ from examples.trajectory_3d.motions import (
 from examples.trajectory_3d.motions.draw import along_frame, random_frames
 
 FIVE = ("helical", "orbital", "lissajous", "lorenz", "robotic")
-WIDE = ("harmonics", "splines", "oscillators", "vector_fields", "ballistic", "chaotic")
-TYPES = (*FIVE, *WIDE)
+WIDE = ("harmonics", "splines", "oscillators", "vector_fields", "ballistic", "chaotic", "legs")
+RANDOM = ("random_forces",)  # a denser grid meets other forces
+TYPES = (*FIVE, *WIDE, *RANDOM)
 TIMES = np.arange(40) / 50.0
 
 
@@ -38,7 +39,7 @@ def test_shape_and_same_seed_same_paths(name):
     assert np.abs(first - other).max() > 0.1
 
 
-@pytest.mark.parametrize("name", TYPES)
+@pytest.mark.parametrize("name", [*FIVE, *WIDE])
 def test_denser_sampling_gives_the_same_motion(name):
     coarse = get_motion(name)(np.random.default_rng(5), 6, np.arange(41) / 25.0)
     fine = get_motion(name)(np.random.default_rng(5), 6, np.arange(161) / 100.0)

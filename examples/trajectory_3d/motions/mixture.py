@@ -126,7 +126,9 @@ class MotionMixture:
         """Standard deviation of the noise in metres: one for all windows, or [K, 1, 1]."""
         if self.config.noise_fraction is None:
             return np.float32(self.config.noise_std)
-        shares = _generator(seed, *key, _NOISE_LEVELS).uniform(*self.config.noise_fraction, size=len(clean))
+        low, high = self.config.noise_fraction
+        drawn = _generator(seed, *key, _NOISE_LEVELS).uniform(size=len(clean))
+        shares = low + (high - low) * drawn**self.config.noise_skew
         levels = np.hypot(self.config.noise_std, shares * context_size(clean))
         return levels.astype(np.float32)[:, None, None]
 
