@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -27,7 +29,13 @@ class Experts(nn.Module):
 
     Parameters: ``w_in [E, D, F or 2F]`` (gate half first for gated activations), ``w_out [E, F, D]``.
     Without biases, as is usual for mixture-of-experts transformers.
+
+    With ``config.tied_steps`` training begins with equal experts, of which one is computed. All get
+    its gradient, so that optimizers that treat each weight by its own gradients keep them equal, and whatever
+    is saved in between is a valid mixture.
     """
+
+    steps_tied: Tensor
 
     def __init__(self, dim: int, n_experts: int, config: ExpertsConfig) -> None:
         super().__init__()
@@ -36,6 +44,36 @@ class Experts(nn.Module):
         width = config.hidden_dim * (2 if is_gated(config.activation) else 1)
         self.w_in = nn.Parameter(torch.empty(n_experts, dim, width))
         self.w_out = nn.Parameter(torch.empty(n_experts, config.hidden_dim, dim))
+        self._left: int | None = 0  # steps still tied; None: as the buffer says, which may wait for a device
+        if config.tied_steps:
+            self.register_buffer("steps_tied", torch.zeros((), dtype=torch.int64))
+            self._left = config.tied_steps
+
+    def reset_parameters(self, out_scale: float) -> None:
+        """Draw normal weights of variance 1 / fan_in, and ``out_scale`` times that root for ``w_out``."""
+        for weight, scale in ((self.w_in, 1.0), (self.w_out, out_scale)):
+            drawn = weight.detach()[:1] if self.config.tied_steps else weight
+            nn.init.normal_(drawn, std=scale * weight.shape[1] ** -0.5)
+            if self.config.tied_steps:
+                weight.detach()[1:] = drawn
+
+    @property
+    def tied(self) -> bool:
+        """Whether all experts still are one."""
+        if self._left is None:
+            self._left = max(self.config.tied_steps - int(self.steps_tied), 0)
+        return self._left > 0
+
+    def count_step(self) -> None:
+        """Take note of an optimizer step."""
+        if self.tied:
+            self.steps_tied += 1
+            self._left = (self._left or 0) - 1
+
+    def _load_from_state_dict(self, *args: Any, **options: Any) -> None:
+        super()._load_from_state_dict(*args, **options)
+        if self.config.tied_steps:
+            self._left = None
 
     def forward(self, tokens: Tensor, experts: Tensor, weights: Tensor) -> Tensor:
         """Send each token through its experts and sum by gate weight.
@@ -48,6 +86,8 @@ class Experts(nn.Module):
         Returns:
             ``[N, D]`` in the tokens' type.
         """
+        if self.training and self.tied:
+            return self._as_one(tokens, weights)
         if self.config.kernel == "batched":
             return self._batched(tokens, experts, weights).to(tokens.dtype)
         dtype = autocast_type(tokens)
@@ -57,6 +97,13 @@ class Experts(nn.Module):
         hidden = apply_activation(hidden, self.config.activation)  # [N*K, F]
         outputs = grouped_matmul(hidden, self.w_out.to(dtype), plan.counts, self.config.kernel)
         return combine(outputs, weights, plan).to(tokens.dtype)
+
+    def _as_one(self, tokens: Tensor, weights: Tensor) -> Tensor:
+        """What equal experts give, from their mean."""
+        dtype = autocast_type(tokens)
+        hidden = tokens.to(dtype) @ self.w_in.mean(0).to(dtype)
+        output = apply_activation(hidden, self.config.activation) @ self.w_out.mean(0).to(dtype)
+        return (output * weights.sum(-1, keepdim=True)).to(tokens.dtype)
 
     def _batched(self, tokens: Tensor, experts: Tensor, weights: Tensor) -> Tensor:
         """All experts on all tokens, summed with a gate that is zero for those not chosen."""

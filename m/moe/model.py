@@ -240,13 +240,16 @@ class MoESequenceRegressor(nn.Module):
 
     @torch.no_grad()
     def update_routers(self, expert_load: Tensor) -> None:
-        """Tell each router the load since the last optimizer step.
+        """Tell each router the load since the last optimizer step, and tied experts that there was one.
 
         Args:
             expert_load: ``[layers, E]`` assignments.
         """
         for router, load in zip(self.routers(), expert_load, strict=True):
             router.update(load)
+        for module in self.modules():
+            if isinstance(module, Experts):
+                module.count_step()
 
     def routers(self) -> list[Router]:
         """Routers of the mixture-of-experts layers, input side first."""
@@ -300,8 +303,7 @@ class MoESequenceRegressor(nn.Module):
         branch = 1 / math.sqrt(2 * self.config.feed_forwards)
         for module in self.modules():
             if isinstance(module, Experts):
-                nn.init.normal_(module.w_in, std=module.w_in.shape[1] ** -0.5)
-                nn.init.normal_(module.w_out, std=branch * module.w_out.shape[1] ** -0.5)
+                module.reset_parameters(branch)
             elif isinstance(module, FeedForward):
                 nn.init.normal_(module.w_in.weight, std=module.w_in.in_features**-0.5)
                 nn.init.normal_(module.w_out.weight, std=branch * module.w_out.in_features**-0.5)
