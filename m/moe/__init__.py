@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from m.moe.derived import ModelSize, model_size
     from m.moe.forecast import Forecast
     from m.moe.layer import MoELayer
+    from m.moe.lesion import switched_off
     from m.moe.model import MoESequenceRegressor, SequenceOutput
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "TransformerBlock",
     "compute_anchor",
     "model_size",
+    "switched_off",
 ]
 
 __getattr__, __dir__, _ = lazy_exports(
@@ -46,5 +48,6 @@ __getattr__, __dir__, _ = lazy_exports(
         "TransformerBlock": "m.moe.block",
         "compute_anchor": "m.moe.anchor",
         "model_size": "m.moe.derived",
+        "switched_off": "m.moe.lesion",
     },
 )

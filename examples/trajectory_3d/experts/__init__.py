@@ -1,0 +1,1 @@
+"""What the experts of a trained mixture do: who serves which motion, where, and what it is worth."""
