@@ -23,6 +23,8 @@ from examples.trajectory_3d.evaluation_tables import (
     states_distribution,
     step_rows,
 )
+from examples.trajectory_3d.experts.analysis import ExpertAnalysis
+from examples.trajectory_3d.experts.summary import claims, expert_tables
 
 __all__ = ["JSON_FORMAT", "JSON_VERSION", "render_table", "render_text", "to_json"]
 
@@ -41,7 +43,11 @@ WIDE = 5  # with more forecasters than this, a column for each no longer fits a 
 
 
 def render_text(
-    result: EvaluationResult, *, title: str = "Evaluation", details: Mapping[str, str] | None = None
+    result: EvaluationResult,
+    *,
+    title: str = "Evaluation",
+    details: Mapping[str, str] | None = None,
+    experts: ExpertAnalysis | None = None,
 ) -> str:
     """Write the whole evaluation as plain ASCII text, for `evaluation_summary.txt`.
 
@@ -49,6 +55,7 @@ def render_text(
         result: what `evaluation.evaluate` returned.
         title: first line.
         details: further lines of the header, such as model, date and test stream; name -> value.
+        experts: analysis of the model's experts, where it has any.
     """
     tables = [*_main_tables(result, intervals=True)]
     tables.append(("Mean distance in metres at forecast step (mixed)", step_rows(result)))
@@ -57,7 +64,11 @@ def render_text(
     for group in reversed(result.group_names):
         count = result.true_path.groups[group].count
         tables.append((f"{group} ({count} windows)", metric_rows(result, group)))
-    blocks = [_header(result, title, details or {}), *(_section(*table) for table in tables), NOTES]
+    blocks = [_header(result, title, details or {}), *(_section(*table) for table in tables)]
+    if experts is not None:
+        blocks += ["\n".join(_ascii(line) for line in claims(experts))]
+        blocks += [_section(*table) for table in expert_tables(experts)]
+    blocks.append(NOTES)
     return "\n\n".join(blocks) + "\n"
 
 

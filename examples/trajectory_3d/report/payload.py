@@ -1,0 +1,167 @@
+"""What the page shows, as one JSON document."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from examples.trajectory_3d.arrays import Float64Array, FloatArray, IntArray
+from examples.trajectory_3d.evaluation import MIXED, EvaluationResult
+from examples.trajectory_3d.evaluation_json import to_json as scores_json
+from examples.trajectory_3d.evaluation_set import EvaluationSet
+from examples.trajectory_3d.experts.analysis import ExpertAnalysis
+from examples.trajectory_3d.experts.collect import RoutingTable
+from examples.trajectory_3d.experts.summary import claims as expert_claims
+from examples.trajectory_3d.experts.summary import to_json as experts_json
+from examples.trajectory_3d.forecasters import PathForecast
+from examples.trajectory_3d.report.cases import Case
+
+DIGITS = 5  # significant, of coordinates: a page shows no more
+SHOWN_SAMPLES = 12  # drawn paths of one forecast
+PATHS_OF_TYPE = 24  # of each motion type in the view of paths by expert
+PATH_STRIDE = 3  # of their points, one in so many is drawn
+
+
+@dataclass(frozen=True)
+class ReportInput:
+    """What a report is made of.
+
+    Attributes:
+        title: of the page.
+        details: model, date, data: name -> value.
+        result: of the evaluation; its first forecaster is the one reported on.
+        windows: that were evaluated.
+        cases: windows to show one by one.
+        forecast: of the cases' windows, in their order, by that forecaster.
+        rival: name of the best baseline and its forecast of the same windows; None without baselines.
+        routing: of all windows; None without experts.
+        experts: their analysis; None without experts.
+        framed: contexts in the model's own frame, [N, L, 3]; None without experts.
+    """
+
+    title: str
+    details: Mapping[str, str]
+    result: EvaluationResult
+    windows: EvaluationSet
+    cases: Sequence[Case]
+    forecast: PathForecast
+    rival: tuple[str, PathForecast] | None = None
+    routing: RoutingTable | None = None
+    experts: ExpertAnalysis | None = None
+    framed: Float64Array | None = None
+
+
+def report_payload(source: ReportInput) -> dict[str, Any]:
+    """Everything the page's script reads: plain dicts, lists, strings and finite numbers."""
+    experts = None
+    if source.experts is not None:
+        experts = {**experts_json(source.experts), "claims": expert_claims(source.experts)}
+        experts["paths"] = _paths_by_expert(source)
+    return {
+        "title": source.title,
+        "details": dict(source.details),
+        "claims": skill_claims(source.result),
+        "scores": scores_json(source.result),
+        "rival": None if source.rival is None else source.rival[0],
+        "cases": [_case_json(row, case, source) for row, case in enumerate(source.cases)],
+        "experts": experts,
+    }
+
+
+def skill_claims(result: EvaluationResult) -> list[str]:
+    """What the scores say, in sentences; every one is computed."""
+    name, mixed = result.forecasters[0].name, result.forecasters[0].groups[MIXED]
+    sentences = [
+        f"{name}: mean position error {mixed.metrics['position_error']:.3g} m over the next "
+        f"{result.horizon} points ({result.horizon * result.dt:.3g} s)."
+    ]
+    best = result.best_baseline(MIXED)
+    if best is not None and best.name != name:
+        theirs = best.groups[MIXED].metrics["position_error"]
+        ratio = theirs / mixed.metrics["position_error"]
+        kinds = [group for group in result.group_names if group != MIXED]
+        ahead = sum((result.improvement(name, kind) or -1.0) > 0 for kind in kinds)
+        sentences.append(
+            f"The best baseline, {best.name}, errs by {theirs:.3g} m: {ratio:.1f} times as much. "
+            f"{name} is ahead of all baselines on {ahead} of {len(kinds)} motion types."
+        )
+    if mixed.uncertainty is not None:
+        sentences.append(
+            f"Its 80 % intervals hold {100 * mixed.uncertainty.coverage:.1f} % of the true coordinates."
+        )
+    worst = max(
+        (group for group in result.group_names if group != MIXED),
+        key=lambda group: result.forecasters[0].groups[group].skill.gn,
+    )
+    gn = result.forecasters[0].groups[worst].skill.gn
+    sentences.append(f"Hardest for its size is {worst} motion: its error is {100 * gn:.2g} % of the spread.")
+    return sentences
+
+
+def rounded(values: FloatArray, digits: int = DIGITS) -> Any:
+    """Nested lists of an array, with so many significant digits of its largest spread."""
+    array = np.asarray(values, dtype=np.float64)
+    reach = float(np.ptp(array.reshape(-1, array.shape[-1]), axis=0).max()) if array.size else 0.0
+    decimals = max(0, digits - 1 - int(np.floor(np.log10(reach)))) if reach > 0 else digits
+    return np.round(array, decimals).tolist()
+
+
+def _case_json(row: int, case: Case, source: ReportInput) -> dict[str, Any]:
+    windows, forecast = source.windows, source.forecast
+    context, truth = windows.context[case.window], windows.targets[case.window]
+    quantiles = forecast.quantiles or {}
+    stated = 0.1 in quantiles and 0.9 in quantiles
+    result: dict[str, Any] = {
+        "window": case.window,
+        "type": case.kind,
+        "place": case.place,
+        "error": case.error,
+        "context": rounded(context),
+        "truth": rounded(truth),
+        "mean": rounded(forecast.mean[row]),
+        "low": rounded(quantiles[0.1][row]) if stated else None,
+        "high": rounded(quantiles[0.9][row]) if stated else None,
+        "samples": None if forecast.samples is None else rounded(forecast.samples[row][:SHOWN_SAMPLES]),
+        "errors": _step_errors(forecast.mean[row], truth),
+        "rival": None,
+        "experts": None,
+    }
+    if source.rival is not None:
+        mean = source.rival[1].mean[row]
+        result["rival"] = {"mean": rounded(mean), "errors": _step_errors(mean, truth)}
+    if source.routing is not None:
+        result["experts"] = [
+            _token_json(layer.experts[case.window], layer.weights[case.window])
+            for layer in source.routing.layers
+        ]
+    return result
+
+
+def _step_errors(mean: FloatArray, truth: FloatArray) -> list[float]:
+    return [float(f"{value:.4g}") for value in np.linalg.norm(mean - truth, axis=-1)]
+
+
+def _token_json(experts: IntArray, weights: Float64Array) -> dict[str, list[Any]]:
+    """Experts that served the token which forecasts, and their gate weights."""
+    return {"experts": experts[-1].tolist(), "weights": [round(float(w), 3) for w in weights[-1]]}
+
+
+def _paths_by_expert(source: ReportInput) -> list[dict[str, Any]]:
+    """Contexts of some windows of every type in the model's frame, and the expert that leads each."""
+    if source.routing is None or source.framed is None:
+        return []
+    shown = []
+    for kind, members in source.windows.groups().items():
+        if kind != MIXED:
+            shown += [(kind, int(row)) for row in members[:PATHS_OF_TYPE]]
+    return [
+        {
+            "type": kind,
+            "points": rounded(source.framed[row, ::-PATH_STRIDE][::-1], 3),
+            "experts": [int(layer.experts[row, -1, 0]) for layer in source.routing.layers],
+        }
+        for kind, row in shown
+    ]
