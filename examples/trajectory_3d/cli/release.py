@@ -34,6 +34,9 @@ def parser() -> argparse.ArgumentParser:
         default="all",
         help="classical forecasters in the card: all, or names with commas between (default: all)",
     )
+    made.add_argument(
+        "--name", default="trajectory-3d", help="under which m.load will know it (default: trajectory-3d)"
+    )
     return made
 
 
@@ -54,5 +57,6 @@ def _release(arguments: argparse.Namespace) -> None:
         dtype=arguments.dtype,
         windows=arguments.windows,
         baselines=arguments.baselines.split(","),
+        name=arguments.name,
     )
     print(f"{folder}: model.safetensors, config.json, card.json, MODEL_CARD.md")

@@ -14,7 +14,7 @@ import torch
 from examples.trajectory_3d.baselines import make_baselines
 from examples.trajectory_3d.config import ExperimentConfig
 from examples.trajectory_3d.model_discovery import FoundModel, model_at
-from examples.trajectory_3d.release.card import make_card
+from examples.trajectory_3d.release.card import DEFAULT_NAME, make_card
 from examples.trajectory_3d.release.card_text import render_card
 from m.checkpoint import load_checkpoint, load_model
 from m.checkpoint.safetensors import CONFIG_NAME, WEIGHTS_NAME
@@ -42,6 +42,7 @@ def build_release(
     *,
     windows: int | None = None,
     baselines: Sequence[str] = ("all",),
+    name: str = DEFAULT_NAME,
 ) -> Path:
     """Write a run's best model for shipping, with figures measured on the very weights that ship.
 
@@ -54,6 +55,7 @@ def build_release(
         dtype: how matrices are stored.
         windows: test windows to evaluate; default the run's own ``evaluation.test_windows``.
         baselines: classical forecasters that stand beside it in the card, at least one.
+        name: under which it is registered for `m.load`.
 
     Returns:
         The folder, which then holds ``model.safetensors`` (at most 16 MB), ``config.json``, ``card.json``
@@ -88,6 +90,7 @@ def build_release(
             run=found.path.parent,
             windows=windows or experiment.evaluation.test_windows,
             baselines=baselines,
+            name=name,
         )
         text = json.dumps(card, indent=1, allow_nan=False) + "\n"
         (draft / CARD_JSON).write_text(text, encoding="utf-8")

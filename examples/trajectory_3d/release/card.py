@@ -22,7 +22,7 @@ from m.moe import MoESequenceRegressor
 
 CARD_FORMAT = "trajectory_3d.model_card"
 CARD_VERSION = 1
-MODEL_NAME = "trajectory-3d"  # as the forecaster is called in the card, and registered for `m.load`
+DEFAULT_NAME = "trajectory-3d"
 CHECK_WINDOWS = 500  # what a test forecasts again to see that the shipped file is the one described
 CONDITION_WINDOWS = 500
 _BATCH = 250
@@ -39,6 +39,7 @@ def make_card(
     run: Path,
     windows: int,
     baselines: Sequence[str] = ("all",),
+    name: str = DEFAULT_NAME,
 ) -> dict[str, Any]:
     """Measure a release and describe it.
 
@@ -52,6 +53,7 @@ def make_card(
         run: the run's folder, whose summary says how long it took.
         windows: of the test stream, for the main figures.
         baselines: classical forecasters to stand beside, as `make_baselines` takes them.
+        name: under which the model is registered for `m.load`, and called in the card.
 
     Returns:
         Plain content: format, version, created, weights, model, training, dataset, evaluation (see
@@ -60,7 +62,7 @@ def make_card(
     dataset, classical = experiment.dataset, make_baselines(baselines)
     test = evaluation_windows(dataset, "test", windows)
     result = evaluate(
-        [ModelForecaster(shipped, MODEL_NAME), *classical],
+        [ModelForecaster(shipped, name), *classical],
         test,
         batch_size=experiment.evaluation.batch_size,
     )
@@ -104,7 +106,7 @@ def check_figures(model: MoESequenceRegressor, test: EvaluationSet, count: int) 
         type_names=test.type_names,
         dt=test.dt,
     )
-    groups = evaluate([ModelForecaster(model, MODEL_NAME)], first).forecasters[0].groups
+    groups = evaluate([ModelForecaster(model, DEFAULT_NAME)], first).forecasters[0].groups
     return {
         "windows": count,
         "position_error": {name: scores.metrics["position_error"] for name, scores in groups.items()},
@@ -131,7 +133,7 @@ def _rounding(
 ) -> dict[str, float]:
     """What half precision costs on the test windows: mean position errors in metres, and the difference."""
     trained, rounded = (
-        forecast_all(ModelForecaster(model, MODEL_NAME), test, _BATCH).mean for model in (before, shipped)
+        forecast_all(ModelForecaster(model, DEFAULT_NAME), test, _BATCH).mean for model in (before, shipped)
     )
     errors = [float(position_error(mean, test.targets).mean()) for mean in (trained, rounded)]
     return {

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from m.config import dump_yaml
+from examples.trajectory_3d.dataset_config import DatasetConfig
+from m.config import dump_yaml, from_dict
 
 Card = Mapping[str, Any]
 
@@ -177,8 +178,8 @@ def _limits(card: Card) -> str:
         f"{max(horizons)} forecast; beyond that nothing is known.",
         f"Its steps are those of generated motion at {dataset['sampling_rate']:g} Hz. A recording whose "
         "window shows far less or far more of a turn should be resampled to look alike.",
-        f"Measurement noise in training: {dataset['noise_std']:g} m on the points seen (other settings as in "
-        "the data above), Gaussian, independent from point to point. Outliers are taken for motion.",
+        f"Measurement noise in training: {from_dict(DatasetConfig, dataset).noise_text} on the points seen, "
+        "Gaussian, independent from point to point. Outliers are taken for motion.",
         "It knows the past of one point. Obstacles, goals, maps, other movers and controls do not exist for "
         "it, and a change that the past does not announce is not foreseen.",
         "Its uncertainty is calibrated on motion of the kinds above. On other motion, measure the coverage "
