@@ -19,7 +19,7 @@ from examples.trajectory_3d.model_forecaster import ModelForecaster
 from examples.trajectory_3d.training_pictures import PictureWriter
 from examples.trajectory_3d.training_summary import SummaryWriter
 from examples.trajectory_3d.windows import evaluation_windows
-from m.config import ConfigError, nearest_hint, read_yaml, to_dict, write_yaml
+from m.config import ConfigError, load_config, nearest_hint, to_dict, write_yaml
 from m.moe import LossOutput, MoESequenceRegressor, SequenceBatch
 from m.training import (
     STATE_NAME,
@@ -121,7 +121,8 @@ def prepare_folder(folder: Path, experiment: ExperimentConfig, *, resume: bool) 
             raise ConfigError(
                 f"{folder} holds no saved state, so its run never began; remove the folder and start again"
             )
-        _refuse_changes(read_yaml(path), resolved, path)
+        # Read as a configuration, so that options which are newer than the run count at their defaults.
+        _refuse_changes(to_dict(load_config(ExperimentConfig, path)), resolved, path)
     elif folder.exists() and any(folder.iterdir()):
         raise FileExistsError(
             f"{folder} already holds files; give the run another name (--name), "

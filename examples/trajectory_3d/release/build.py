@@ -95,8 +95,8 @@ def build_release(
         text = json.dumps(card, indent=1, allow_nan=False) + "\n"
         (draft / CARD_JSON).write_text(text, encoding="utf-8")
         (draft / CARD_TEXT).write_text(render_card(card), encoding="utf-8")
-        for name in (CARD_JSON, CARD_TEXT, CONFIG_NAME, WEIGHTS_NAME):
-            os.replace(draft / name, folder / name)  # noqa: PTH105  (the documented atomic primitive)
+        for file in (CARD_JSON, CARD_TEXT, CONFIG_NAME, WEIGHTS_NAME):
+            os.replace(draft / file, folder / file)  # noqa: PTH105  (the documented atomic primitive)
     return folder
 
 
