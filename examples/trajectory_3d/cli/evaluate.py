@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from examples.trajectory_3d.cli.entry import run
 from examples.trajectory_3d.cli.options import add_device, parse_with_overrides, resolve_device
 from examples.trajectory_3d.config import ExperimentConfig
 from m.config import ConfigError, load_config
+
+if TYPE_CHECKING:
+    from examples.trajectory_3d.model_discovery import FoundModel
 
 
 def parser() -> argparse.ArgumentParser:
@@ -17,8 +22,8 @@ def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(
         prog="trajectory-3d-eval",
         description="Forecast the test stream with a trained model and with classical baselines.",
-        usage="trajectory-3d-eval MODEL [CONFIG] | --latest [CONFIG] | --no-model CONFIG "
-        "[options] [key=value ...]",
+        usage="trajectory-3d-eval MODEL [CONFIG] | --latest [CONFIG] | --interactive [CONFIG] | "
+        "--no-model CONFIG [options] [key=value ...]",
         epilog="Overrides such as dataset.noise_std=0.05 or evaluation.test_windows=5000 test a model on "
         "other data than it was trained for.",
         allow_abbrev=False,
@@ -30,6 +35,7 @@ def parser() -> argparse.ArgumentParser:
         help="checkpoint or run folder; YAML (default: the run's own)",
     )
     made.add_argument("--latest", action="store_true", help="the model that improved last")
+    made.add_argument("--interactive", action="store_true", help="choose from the models below the outputs")
     made.add_argument(
         "--no-model",
         action="store_true",
@@ -70,7 +76,7 @@ def _evaluate(argv: Sequence[str] | None) -> None:
 
 
 def _only_config(arguments: argparse.Namespace) -> Path:
-    if arguments.latest or len(arguments.paths) != 1:
+    if arguments.latest or arguments.interactive or len(arguments.paths) != 1:
         raise ConfigError("--no-model takes one configuration and no model; see --help")
     if arguments.device != "auto":
         raise ConfigError("--device chooses where a model runs; leave it out with --no-model")
@@ -83,17 +89,39 @@ def _model_and_experiment(
     from examples.trajectory_3d.model_discovery import latest_model, model_at  # noqa: PLC0415
 
     paths = arguments.paths
-    expected = 1 if arguments.latest else 2
-    if len(paths) > expected or (not paths and not arguments.latest):
-        raise ConfigError("name one model (and, after it, one configuration), or use --latest; see --help")
-    found = latest_model() if arguments.latest else model_at(Path(paths[0]))
-    named = paths[0 if arguments.latest else 1 :]
+    found_here = arguments.latest or arguments.interactive
+    expected = 1 if found_here else 2
+    if len(paths) > expected or not (paths or found_here) or (arguments.latest and arguments.interactive):
+        raise ConfigError(
+            "name one model (and, after it, one configuration), or use --latest or --interactive; see --help"
+        )
+    if arguments.interactive:
+        found = _chosen_model()
+    else:
+        found = latest_model() if arguments.latest else model_at(Path(paths[0]))
+    named = paths[0 if found_here else 1 :]
     config = Path(named[0]) if named else found.config
     if config is None:
         raise ConfigError(
             f"there is no config.yaml beside {found.path}; name a configuration after the model"
         )
     return found.path, load_config(ExperimentConfig, config, overrides)
+
+
+def _chosen_model() -> FoundModel:
+    from examples.trajectory_3d.cli.chooser import choose  # noqa: PLC0415
+    from examples.trajectory_3d.model_discovery import find_models, latest_model  # noqa: PLC0415
+
+    latest_model()  # says what to do where there is none
+    models = find_models()
+    times = [datetime.fromtimestamp(each.path.stat().st_mtime).astimezone() for each in models]
+    place = choose(
+        "Which model?",
+        [f"{each.name}  ({when:%Y-%m-%d %H:%M})" for each, when in zip(models, times, strict=True)],
+    )
+    if place is None:
+        raise ConfigError("no model was chosen")
+    return models[place]
 
 
 def _report(path: Path | None, experiment: ExperimentConfig, arguments: argparse.Namespace) -> None:
