@@ -50,7 +50,12 @@ def test_the_usual_baselines_are_the_default_and_the_folder_is_named_by_the_data
     names = [scores["name"] for scores in json.loads((folder / "metrics.json").read_text())["forecasters"]]
     assert names == ["last value", "constant velocity", "constant acceleration"]
     # None of them states a distribution: there are no pictures of one.
-    assert {path.stem for path in folder.glob("*.png")} == {"metrics_comparison", "error_per_step"}
+    assert {path.stem for path in folder.glob("*.png")} == {
+        "metrics_comparison",
+        "error_per_step",
+        "trajectory_analysis_dashboard",
+    }
+    assert (folder / "report.html").is_file()
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ CONFIGS = Path(__file__).parents[2] / "examples/trajectory_3d/configs"
     [
         ("quick_test_3d", 2, 4, 64, 1_000),
         ("small_3d_moe", 4, 8, 256, 20_000),
-        ("wide_3d_moe", 4, 8, 256, 20_000),
+        ("wide_3d_moe", 4, 8, 256, 12_000),
         ("large_3d_moe", 8, 32, 1024, 50_000),
     ],
 )
@@ -32,7 +32,7 @@ def test_shipped_configurations_are_what_the_documentation_says(name, layers, ex
     assert (config.model.n_layers, config.model.router.n_experts, config.model.dim) == (layers, experts, dim)
     assert config.training.max_steps == steps
     # A token for a whole context costs little: larger batches for the same compute.
-    assert config.training.batch_size == {"quick_test_3d": 256, "large_3d_moe": 32}.get(name, 512)
+    assert config.training.batch_size == {"quick_test_3d": 256, "large_3d_moe": 32}.get(name, 1024)
     assert config.training.gradient_clip_norm == 1.0
     assert config.model.head.prediction_steps == config.dataset.prediction_length
     assert from_dict(ExperimentConfig, to_dict(config)) == config
