@@ -10,6 +10,7 @@ from examples.trajectory_3d.arrays import FloatArray
 from examples.trajectory_3d.evaluation import MIXED, EvaluationResult
 from examples.trajectory_3d.figure_style import (
     BLUE,
+    MARKS,
     OBSERVED_GREY,
     PALETTE,
     new_figure,
@@ -20,7 +21,6 @@ from examples.trajectory_3d.figure_style import (
 from examples.trajectory_3d.scores import CENTRAL_INTERVALS, RANK_BINS, ForecasterScores, RankHistogram
 
 LINE_STYLES = ("-", "--", ":", "-.")  # tell lines of the same colour apart
-MARKERS = ("o", "s", "^")
 COLUMNS = 3
 
 
@@ -56,7 +56,7 @@ def plot_coverage_per_step(result: EvaluationResult) -> Figure | None:
         return None
     figure = _panels(len(stated), "Coverage of central intervals at every forecast step (dashed: nominal)")
     for axes, scores in zip(figure.axes, stated, strict=True):
-        _draw_coverage(axes, scores, result)
+        draw_coverage(axes, scores)
     handles, labels = figure.axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False)
     return figure
@@ -69,18 +69,18 @@ def plot_rank_histograms(result: EvaluationResult) -> Figure | None:
     one such forecaster, all windows alone); None when none does.
     """
     panels: list[tuple[str, RankHistogram]] = []
-    stated = [scores for scores in result.forecasters if _ranks(scores, MIXED) is not None]
+    stated = [scores for scores in result.forecasters if rank_histogram(scores, MIXED) is not None]
     for scores in stated:
         groups = result.group_names if len(stated) == 1 else (MIXED,)
         for group in groups:
-            ranks = _ranks(scores, group)
+            ranks = rank_histogram(scores, group)
             if ranks is not None:
                 panels.append((f"{scores.name}, {group}", ranks))
     if not panels:
         return None
     figure = _panels(len(panels), "Rank of the truth in the forecast distribution (flat is calibrated)")
     for axes, (title, ranks) in zip(figure.axes, panels, strict=True):
-        _draw_ranks(axes, title, ranks)
+        draw_ranks(axes, title, ranks)
     return figure
 
 
@@ -117,31 +117,34 @@ def _draw_errors(axes: Axes, result: EvaluationResult, group: str, times: FloatA
         use_log_scale(axes)
 
 
-def _draw_coverage(axes: Axes, scores: ForecasterScores, result: EvaluationResult) -> None:
+def draw_coverage(axes: Axes, scores: ForecasterScores) -> None:
+    """Draw what one forecaster's central intervals hold at every step, or say that it states none."""
+    axes.set_title(scores.name, fontsize=11)
     distribution = scores.groups[MIXED].distribution
-    if distribution is None:
+    if distribution is None or not distribution.coverage_per_step:
         say(axes, "no intervals stated")
         return
-    steps = np.arange(1, result.horizon + 1)
     for index, (nominal, shares) in enumerate(distribution.coverage_per_step.items()):
         color = PALETTE[list(CENTRAL_INTERVALS).index(nominal)]
         axes.axhline(100 * nominal, color=color, linestyle="--", linewidth=1.0, alpha=0.7)
         label = f"{100 * nominal:g} %"
-        marker = MARKERS[index % len(MARKERS)]
+        marker = MARKS[index % len(MARKS)]
+        steps = np.arange(1, len(shares) + 1)
         axes.plot(steps, 100 * shares, color=color, marker=marker, markersize=3.5, label=label)
-    axes.set_title(scores.name, fontsize=11)
     axes.set_xlabel("forecast step")
     axes.set_ylabel("truths inside (%)")
     axes.set_ylim(0.0, 100.0)
     tidy(axes)
 
 
-def _ranks(scores: ForecasterScores, group: str) -> RankHistogram | None:
+def rank_histogram(scores: ForecasterScores, group: str) -> RankHistogram | None:
+    """A forecaster's rank histogram for a group of windows; None when it states no distribution."""
     distribution = scores.groups[group].distribution
     return None if distribution is None else distribution.ranks
 
 
-def _draw_ranks(axes: Axes, title: str, ranks: RankHistogram) -> None:
+def draw_ranks(axes: Axes, title: str, ranks: RankHistogram) -> None:
+    """Draw one rank histogram relative to the even share."""
     edges = np.linspace(0.0, 1.0, RANK_BINS + 1)
     relative = RANK_BINS * ranks.shares
     axes.bar(edges[:-1], relative, np.diff(edges), align="edge", color=BLUE, edgecolor="white")

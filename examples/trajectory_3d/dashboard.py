@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from scipy.stats import spearmanr
 
 from examples.trajectory_3d.arrays import Float64Array
-from examples.trajectory_3d.evaluation import CENTRAL_INTERVALS, MIXED, EvaluationResult, EvaluationSet
+from examples.trajectory_3d.calibration_figures import draw_coverage, draw_ranks, rank_histogram
+from examples.trajectory_3d.evaluation import MIXED, EvaluationResult, EvaluationSet, ForecasterScores
 from examples.trajectory_3d.expert_figures import draw_heat
 from examples.trajectory_3d.experts.analysis import ExpertAnalysis
 from examples.trajectory_3d.experts.features import speed_and_curvature
@@ -15,6 +17,7 @@ from examples.trajectory_3d.experts.summary import MOTION
 from examples.trajectory_3d.figure_style import (
     BLACK,
     BLUE,
+    MARKS,
     OBSERVED_GREY,
     PALETTE,
     VERMILLION,
@@ -24,7 +27,6 @@ from examples.trajectory_3d.figure_style import (
     use_log_scale,
 )
 
-MARKS = ("o", "s", "^", "D", "v", "P", "X", "h")
 _SHOWN_WINDOWS = 300  # of each type in the scatter
 _ENDS = (5.0, 25.0, 50.0, 75.0, 95.0)  # percentiles of the boxes
 
@@ -57,8 +59,7 @@ def plot_dashboard(
     _draw_boxes(panels[1], windows, errors)
     _draw_steps(panels[2], result)
     _draw_curvature(panels[3], windows, errors)
-    _draw_coverage(panels[4], result)
-    _draw_ranks(panels[5], result)
+    _draw_calibration(panels[4], panels[5], result.forecasters[0])
     if experts is None:
         for axes, title in zip(panels[6:], ("load of experts", "who serves whom", "worth"), strict=True):
             axes.set_title(title, fontsize=11)
@@ -169,7 +170,7 @@ def _draw_curvature(axes: Axes, windows: EvaluationSet, errors: Float64Array) ->
                 linestyle="none",
                 label=kind,
             )
-    rank = np.corrcoef(_ranks(turning[known]), _ranks(errors[known]))[0, 1]
+    rank = spearmanr(turning[known], errors[known]).statistic
     axes.set_xscale("log")
     axes.set_title(f"error (m) against turning at the end: rank correlation {rank:.2f}", fontsize=11)
     axes.set_xlabel("rate of turning (rad/s), from the noisy context")
@@ -178,45 +179,17 @@ def _draw_curvature(axes: Axes, windows: EvaluationSet, errors: Float64Array) ->
     use_log_scale(axes)
 
 
-def _ranks(values: Float64Array) -> Float64Array:
-    return values.argsort().argsort().astype(np.float64)
-
-
-def _draw_coverage(axes: Axes, result: EvaluationResult) -> None:
-    axes.set_title("what the central intervals hold, by step (dashed: stated)", fontsize=11)
-    distribution = result.forecasters[0].groups[MIXED].distribution
-    if distribution is None or not distribution.coverage_per_step:
-        say(axes, "no intervals stated")
-        return
-    steps = np.arange(1, result.horizon + 1)
-    for index, (nominal, shares) in enumerate(distribution.coverage_per_step.items()):
-        colour = PALETTE[list(CENTRAL_INTERVALS).index(nominal)]
-        axes.axhline(100 * nominal, color=colour, linestyle="--", linewidth=1.0)
-        axes.plot(
-            steps, 100 * shares, color=colour, marker=MARKS[index], markersize=4, label=f"{100 * nominal:g} %"
-        )
-    axes.set_xlabel("forecast step")
-    axes.set_ylabel("% of true coordinates")
-    axes.set_ylim(0.0, 100.0)
-    axes.legend(frameon=False, fontsize=8)
-    tidy(axes)
-
-
-def _draw_ranks(axes: Axes, result: EvaluationResult) -> None:
-    distribution = result.forecasters[0].groups[MIXED].distribution
-    ranks = None if distribution is None else distribution.ranks
+def _draw_calibration(coverage: Axes, histogram: Axes, scores: ForecasterScores) -> None:
+    draw_coverage(coverage, scores)
+    coverage.set_title("what the central intervals hold, by step (dashed: stated)", fontsize=11)
+    if coverage.lines:
+        coverage.legend(frameon=False, fontsize=8)
+    ranks = rank_histogram(scores, MIXED)
     if ranks is None:
-        axes.set_title("rank of the truth", fontsize=11)
-        say(axes, "no distribution stated")
-        return
-    bins = len(ranks.shares)
-    edges = np.linspace(0.0, 1.0, bins + 1)
-    axes.bar(edges[:-1], bins * ranks.shares, 1 / bins, align="edge", color=BLUE, edgecolor="white")
-    axes.axhline(1.0, color=OBSERVED_GREY, linestyle="--")
-    axes.set_title(f"rank of the truth: {100 * ranks.unevenness:.1f} % in a wrong bin", fontsize=11)
-    axes.set_xlabel("rank (0 below, 1 above all)")
-    axes.set_ylabel("share / even share")
-    tidy(axes, grid="y")
+        histogram.set_title("rank of the truth", fontsize=11)
+        say(histogram, "no distribution stated")
+    else:
+        draw_ranks(histogram, "all windows", ranks)
 
 
 def _draw_experts(figure: Figure, panels: list[Axes], experts: ExpertAnalysis) -> None:

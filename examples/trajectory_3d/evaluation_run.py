@@ -36,7 +36,6 @@ from examples.trajectory_3d.run_folder import CONFIG, EVALUATION, OUTPUT_ROOT, c
 from examples.trajectory_3d.windows import evaluation_windows
 from m.checkpoint import load_model, write_text_atomic
 from m.config import ConfigError, load_config, to_dict
-from m.moe import MoESequenceRegressor
 
 SUMMARY_TEXT = "evaluation_summary.txt"
 METRICS_JSON = "metrics.json"
@@ -80,7 +79,7 @@ def evaluate_model(
     experts = analyse_experts(model, windows, batch_size=experiment.evaluation.batch_size)
     details = _details({"model": str(path)}, experiment)
     write_results(result, folder, details, experiment, experts)
-    written = Evaluated((forecaster, *classical), result, windows, model, experts)
+    written = Evaluated((forecaster, *classical), result, windows, experts)
     write_pictures(written, folder, details)
     draw_median_forecasts(ModelForecaster(model, forecaster.name), windows, folder, prefix="prediction")
     return result, folder
@@ -140,14 +139,12 @@ class Evaluated:
         forecasters: the one reported on first.
         result: scores of all.
         windows: that they forecast.
-        model: of the first forecaster; None for classical ones.
-        experts: analysis of the model's experts; None without.
+        experts: analysis of the first forecaster's; None without.
     """
 
     forecasters: tuple[Forecaster, ...]
     result: EvaluationResult
     windows: EvaluationSet
-    model: MoESequenceRegressor | None = None
     experts: ExpertAnalysis | None = None
 
 
@@ -204,9 +201,8 @@ def write_pictures(evaluated: Evaluated, folder: Path, details: Mapping[str, str
         evaluated.forecasters,
         result,
         evaluated.windows,
-        title=f"Evaluation of {result.forecasters[0].name}",
+        forecast,
         details=details,
-        model=evaluated.model,
         experts=experts,
     )
     return [*written, page]

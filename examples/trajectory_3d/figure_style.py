@@ -25,6 +25,7 @@ PALETTE = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY, BLACK, YELLOW)
 OBSERVED_GREY = "#8C8C8C"
 GRID_GREY = "#DDDDDD"
 
+MARKS = ("o", "s", "^", "D", "v", "P", "X", "h")  # tell lines and points apart without colour
 HATCHES = ("", "//", "..", "xx", "\\\\", "++")  # tell bars apart in print without colour
 AXIS_NAMES = ("x", "y", "z")
 SMALLEST_SIDE = 0.6  # a flat path still gets a box this high, relative to its longest side

@@ -20,6 +20,7 @@ from examples.trajectory_3d.figure_style import (
     BLACK,
     BLUE,
     GREEN,
+    MARKS,
     OBSERVED_GREY,
     ORANGE,
     PALETTE,
@@ -49,7 +50,6 @@ __all__ = [
 REFERENCE_COLORS = (BLUE, GREEN, PURPLE, SKY)
 REFERENCE_STYLES = (":", "-.", (0, (5, 1)), (0, (1, 3)))
 EXPERT_COLORS = (BLUE, GREEN, PURPLE, ORANGE, SKY, YELLOW)  # not those of the truth and the forecast
-EXPERT_MARKS = ("o", "s", "^", "D", "v", "P", "X", "h")
 MAX_PATHS_PER_TYPE = len(PALETTE)
 
 
@@ -227,7 +227,7 @@ def _draw_experts(axes: Any, guess: FloatArray, experts: IntArray | None, plane:
 
 
 def _expert_style(expert: int) -> dict[str, Any]:
-    mark = EXPERT_MARKS[(expert // 24 + expert) % len(EXPERT_MARKS)]  # 6 colours and 8 marks meet again at 24
+    mark = MARKS[(expert // 24 + expert) % len(MARKS)]  # 6 colours and 8 marks meet again at 24
     color = EXPERT_COLORS[expert % len(EXPERT_COLORS)]
     return {
         "marker": mark,

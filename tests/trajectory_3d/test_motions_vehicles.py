@@ -7,41 +7,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.integrate import dblquad, quad_vec
 
-from examples.trajectory_3d.motions import get_motion, legs, motion_options, random_forces
+from examples.trajectory_3d.motions import legs, random_forces
 from examples.trajectory_3d.motions.legs import _turn_integrals
 from examples.trajectory_3d.motions.random_forces import _exact_step
 
-TYPES = ("random_forces", "legs")
 TIMES = np.arange(40) / 50.0
 
 
 def fixed(value):
     return (value, value)
-
-
-@pytest.mark.parametrize("name", TYPES)
-@pytest.mark.parametrize("bad", [(3.0, 1.0), (1.0,), "wide", (0.0, float("nan")), None])
-def test_bad_ranges_are_refused_by_name(name, bad):
-    for option, value in motion_options(name).items():
-        if isinstance(value, tuple):
-            with pytest.raises(ValueError, match=option):
-                get_motion(name)(np.random.default_rng(0), 2, TIMES, **{option: bad})
-
-
-@pytest.mark.parametrize(
-    ("name", "option", "value"),
-    [
-        ("random_forces", "derivative", (0, 3)),
-        ("random_forces", "derivative", (0.5, 1)),
-        ("random_forces", "correlation_time", (0.0, 1.0)),
-        ("legs", "straight_share", 1.5),
-        ("legs", "stop_share", True),
-        ("legs", "climb", (-0.1, 0.1)),
-    ],
-)
-def test_bad_values_are_refused_by_name(name, option, value):
-    with pytest.raises(ValueError, match=option):
-        get_motion(name)(np.random.default_rng(0), 2, TIMES, **{option: value})
 
 
 # Random forces

@@ -32,7 +32,7 @@ def fixed(value):
     return (value, value)
 
 
-@pytest.mark.parametrize("name", TYPES)
+@pytest.mark.parametrize("name", [*TYPES, "random_forces", "legs"])
 @pytest.mark.parametrize("bad", [(3.0, 1.0), (1.0,), "wide", (0.0, float("nan")), None])
 def test_bad_ranges_are_refused_by_name(name, bad):
     options = motion_options(name)
@@ -58,6 +58,12 @@ def test_bad_ranges_are_refused_by_name(name, bad):
         ("vector_fields", "tolerance", 1.0),
         ("ballistic", "gravity", 0.0),
         ("ballistic", "terminal_speed", (0.0, 3.0)),
+        ("random_forces", "derivative", (0, 3)),
+        ("random_forces", "derivative", (0.5, 1)),
+        ("random_forces", "correlation_time", (0.0, 1.0)),
+        ("legs", "straight_share", 1.5),
+        ("legs", "stop_share", True),
+        ("legs", "climb", (-0.1, 0.1)),
     ],
 )
 def test_bad_values_are_refused_by_name(name, option, value):

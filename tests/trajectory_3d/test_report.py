@@ -13,14 +13,15 @@ import torch
 
 from examples.trajectory_3d.baselines import standard_baselines
 from examples.trajectory_3d.dataset_config import DatasetConfig
-from examples.trajectory_3d.evaluation import MIXED, evaluate
+from examples.trajectory_3d.evaluation import MIXED, evaluate, forecast_all
 from examples.trajectory_3d.experts.analysis import analyse_experts
+from examples.trajectory_3d.experts.features import in_own_frame
 from examples.trajectory_3d.metrics import position_error
 from examples.trajectory_3d.model_forecaster import ModelForecaster
 from examples.trajectory_3d.report.cases import choose_cases
 from examples.trajectory_3d.report.page import render
 from examples.trajectory_3d.report.payload import rounded, skill_claims
-from examples.trajectory_3d.report.write import framed, write_evaluation_report
+from examples.trajectory_3d.report.write import write_evaluation_report
 from examples.trajectory_3d.windows import evaluation_windows
 from m.experts import ExpertsConfig
 from m.heads.config import HeadConfig
@@ -63,9 +64,8 @@ def write(folder, model, windows, *, experts=True):
         forecasters,
         result,
         windows,
-        title=f"Evaluation of {forecasters[0].name}",
+        forecast_all(forecasters[0], windows, 250),
         details={"model": AWKWARD},
-        model=model if experts else None,
         experts=analyse_experts(model, windows) if experts else None,
     )
     return page.read_text(encoding="utf-8"), result
@@ -151,7 +151,7 @@ def test_claims_are_those_of_the_numbers(written):
 
 
 def test_paths_are_shown_in_the_frame_of_their_motion(model, windows):
-    ours = framed(model, windows.context)
+    ours = in_own_frame(model, windows.context)
     np.testing.assert_allclose(ours[:, -1], 0.0, atol=1e-9)
     spread = np.sqrt(windows.context.astype(float).var(axis=1).mean(axis=-1))
     inside = np.linalg.norm(ours[:, 0], axis=-1) * spread

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.stats import entropy
 
 from examples.trajectory_3d.arrays import Float64Array, IntArray
 from examples.trajectory_3d.evaluation_set import MIXED, EvaluationSet
@@ -14,6 +15,7 @@ from examples.trajectory_3d.experts.contingency import Contingency, contingency
 from examples.trajectory_3d.experts.features import (
     OCTANTS,
     bin_names,
+    in_own_frame,
     octants,
     quantile_bins,
     speed_and_curvature,
@@ -94,7 +96,8 @@ class ExpertAnalysis:
 
     Attributes:
         types: names of the motion types with windows, G.
-        windows, tokens: how many were routed; tokens of one layer.
+        routing: what was analysed.
+        framed: the contexts in the model's own frame, [N, L, 3].
         layers: input side first.
         successions: best expert in one layer against that in the next, layers - 1 of them.
         lesions: errors without each expert.
@@ -102,12 +105,22 @@ class ExpertAnalysis:
     """
 
     types: tuple[str, ...]
-    windows: int
-    tokens: int
+    routing: RoutingTable
+    framed: Float64Array
     layers: tuple[LayerAnalysis, ...]
     successions: tuple[Contingency, ...]
     lesions: Lesions
     noise_share: float
+
+    @property
+    def windows(self) -> int:
+        """How many windows were routed."""
+        return len(self.framed)
+
+    @property
+    def tokens(self) -> int:
+        """How many tokens each layer routed."""
+        return self.windows * len(self.routing.positions)
 
 
 def analyse_experts(
@@ -135,8 +148,8 @@ def analyse_experts(
     )
     return ExpertAnalysis(
         types=tuple(name for name in windows.groups() if name != MIXED),
-        windows=len(windows.context),
-        tokens=routing.layers[0].experts[..., 0].size,
+        routing=routing,
+        framed=in_own_frame(model, windows.context),
         layers=layers,
         successions=successions(routing),
         lesions=measure_lesions(model, windows, routing, batch_size=batch_size),
@@ -148,10 +161,9 @@ def balance(table: LayerTable) -> Balance:
     """How evenly a layer's experts are used."""
     count = table.n_experts
     load = np.bincount(table.experts.reshape(-1), minlength=count) / table.experts.size
-    used = load[load > 0]
-    entropy = float(-(used * np.log(used)).sum() / np.log(count)) if count > 1 else 1.0
+    evenness = float(entropy(load, base=count)) if count > 1 else 1.0
     importance = table.probabilities.mean(axis=(0, 1))
-    return Balance(load, importance, float(load.std() / load.mean()), entropy)
+    return Balance(load, importance, float(load.std() / load.mean()), evenness)
 
 
 def confidence(table: LayerTable, members: Sequence[IntArray]) -> Confidence:
@@ -160,14 +172,13 @@ def confidence(table: LayerTable, members: Sequence[IntArray]) -> Confidence:
     ordered = np.sort(probabilities, axis=-1)[..., ::-1]
     top = ordered[..., 0]
     margin = top - ordered[..., 1] if table.n_experts > 1 else top
-    logarithms = np.log(np.where(probabilities > 0, probabilities, 1.0))
-    entropy = -(probabilities * logarithms).sum(axis=-1)  # [N, T]
+    spread = np.asarray(entropy(probabilities, axis=-1))  # [N, T] nats
     return Confidence(
         top=float(top.mean()),
         margin=float(margin.mean()),
-        entropy=float(entropy.mean()),
+        entropy=float(spread.mean()),
         top_by_type=np.array([top[rows].mean() for rows in members]),
-        entropy_by_type=np.array([entropy[rows].mean() for rows in members]),
+        entropy_by_type=np.array([spread[rows].mean() for rows in members]),
     )
 
 

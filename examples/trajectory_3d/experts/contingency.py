@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import chi2
+from scipy.stats import chi2, entropy
 
 from examples.trajectory_3d.arrays import Float64Array, IntArray
 
@@ -52,9 +52,8 @@ class Contingency:
     @property
     def group_entropy(self) -> float:
         """Entropy of the groups, bits: the most that an expert could say of the group."""
-        share = self.counts.sum(axis=1) / max(int(self.counts.sum()), 1)
-        seen = share[share > 0]
-        return float(-np.sum(seen * np.log2(seen)))
+        sizes = self.counts.sum(axis=1)
+        return float(entropy(sizes, base=2)) if sizes.any() else 0.0
 
     @property
     def explained(self) -> float:

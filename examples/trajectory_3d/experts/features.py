@@ -50,6 +50,14 @@ def speed_and_curvature(
     return speed, curvature
 
 
+def in_own_frame(model: MoESequenceRegressor, context: FloatArray) -> Float64Array:
+    """Contexts [N, L, 3] as the model sees them: moved, scaled and perhaps turned by their anchors."""
+    points = torch.as_tensor(np.asarray(context, dtype=np.float64))
+    lengths = torch.full((len(points),), points.shape[1], dtype=torch.int64)
+    anchored: Float64Array = compute_anchor(points, lengths, model.config.anchor).normalise(points).numpy()
+    return anchored
+
+
 def window_middles(model: MoESequenceRegressor, context: FloatArray, positions: IntArray) -> Float64Array:
     """Where the points that a token sees lie in the anchored frame: their mean from the token's point on.
 
@@ -62,9 +70,7 @@ def window_middles(model: MoESequenceRegressor, context: FloatArray, positions: 
         [N, T, 3] in units of the context's spread, along the anchor's axes. The first axis is the direction
         of motion where the anchor is oriented.
     """
-    points = torch.as_tensor(np.asarray(context, dtype=np.float64))
-    lengths = torch.full((len(points),), points.shape[1], dtype=torch.int64)
-    anchored = compute_anchor(points, lengths, model.config.anchor).normalise(points).numpy()
+    anchored = in_own_frame(model, context)
     window = model.config.window
     middles = [
         anchored[:, max(0, p + 1 - window) : p + 1].mean(axis=1) - anchored[:, p] for p in positions.tolist()

@@ -13,7 +13,6 @@ from examples.trajectory_3d.evaluation import MIXED, EvaluationResult
 from examples.trajectory_3d.evaluation_json import to_json as scores_json
 from examples.trajectory_3d.evaluation_set import EvaluationSet
 from examples.trajectory_3d.experts.analysis import ExpertAnalysis
-from examples.trajectory_3d.experts.collect import RoutingTable
 from examples.trajectory_3d.experts.summary import claims as expert_claims
 from examples.trajectory_3d.experts.summary import to_json as experts_json
 from examples.trajectory_3d.forecasters import PathForecast
@@ -37,9 +36,7 @@ class ReportInput:
         cases: windows to show one by one.
         forecast: of the cases' windows, in their order, by that forecaster.
         rival: name of the best baseline and its forecast of the same windows; None without baselines.
-        routing: of all windows; None without experts.
         experts: their analysis; None without experts.
-        framed: contexts in the model's own frame, [N, L, 3]; None without experts.
     """
 
     title: str
@@ -49,9 +46,7 @@ class ReportInput:
     cases: Sequence[Case]
     forecast: PathForecast
     rival: tuple[str, PathForecast] | None = None
-    routing: RoutingTable | None = None
     experts: ExpertAnalysis | None = None
-    framed: Float64Array | None = None
 
 
 def report_payload(source: ReportInput) -> dict[str, Any]:
@@ -59,7 +54,7 @@ def report_payload(source: ReportInput) -> dict[str, Any]:
     experts = None
     if source.experts is not None:
         experts = {**experts_json(source.experts), "claims": expert_claims(source.experts)}
-        experts["paths"] = _paths_by_expert(source)
+        experts["paths"] = _paths_by_expert(source.experts, source.windows)
     return {
         "title": source.title,
         "details": dict(source.details),
@@ -132,10 +127,10 @@ def _case_json(row: int, case: Case, source: ReportInput) -> dict[str, Any]:
     if source.rival is not None:
         mean = source.rival[1].mean[row]
         result["rival"] = {"mean": rounded(mean), "errors": _step_errors(mean, truth)}
-    if source.routing is not None:
+    if source.experts is not None:
         result["experts"] = [
             _token_json(layer.experts[case.window], layer.weights[case.window])
-            for layer in source.routing.layers
+            for layer in source.experts.routing.layers
         ]
     return result
 
@@ -149,19 +144,17 @@ def _token_json(experts: IntArray, weights: Float64Array) -> dict[str, list[Any]
     return {"experts": experts[-1].tolist(), "weights": [round(float(w), 3) for w in weights[-1]]}
 
 
-def _paths_by_expert(source: ReportInput) -> list[dict[str, Any]]:
+def _paths_by_expert(experts: ExpertAnalysis, windows: EvaluationSet) -> list[dict[str, Any]]:
     """Contexts of some windows of every type in the model's frame, and the expert that leads each."""
-    if source.routing is None or source.framed is None:
-        return []
     shown = []
-    for kind, members in source.windows.groups().items():
+    for kind, members in windows.groups().items():
         if kind != MIXED:
             shown += [(kind, int(row)) for row in members[:PATHS_OF_TYPE]]
     return [
         {
             "type": kind,
-            "points": rounded(source.framed[row, ::-PATH_STRIDE][::-1], 3),
-            "experts": [int(layer.experts[row, -1, 0]) for layer in source.routing.layers],
+            "points": rounded(experts.framed[row, ::-PATH_STRIDE][::-1], 3),
+            "experts": [int(layer.experts[row, -1, 0]) for layer in experts.routing.layers],
         }
         for kind, row in shown
     ]
