@@ -1,4 +1,4 @@
-"""What every benchmark prints last: one JSON line with its figures, the versions and the machine."""
+"""What benchmarks share: the JSON line printed last, and what makes their steps typical."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ from typing import Any
 
 import numpy as np
 import torch
+
+# Steps timed are those of the greater part of a run, when each expert goes its own way.
+UNTIED = "model.experts.tied_steps=0"
 
 
 def processor() -> str:

@@ -16,7 +16,7 @@ import torch
 from torch.autograd.profiler_util import FunctionEvent
 from torch.profiler import ProfilerActivity, profile
 
-from benchmarks.report import print_json
+from benchmarks.report import UNTIED, print_json
 from examples.trajectory_3d.config import ExperimentConfig
 from examples.trajectory_3d.training import training_batches
 from m.config import load_config
@@ -55,7 +55,7 @@ def main() -> None:
     parser.add_argument("config", type=Path)
     parser.add_argument("--steps", type=int, default=5)
     arguments = parser.parse_args()
-    experiment = load_config(ExperimentConfig, arguments.config)
+    experiment = load_config(ExperimentConfig, arguments.config, [UNTIED])
     torch.manual_seed(0)
     model = MoESequenceRegressor(experiment.model)
     optimizer = build_optimizer(model, model.parameter_kinds(), experiment.training)

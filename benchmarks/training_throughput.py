@@ -21,7 +21,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from benchmarks.report import print_json
+from benchmarks.report import UNTIED, print_json
 from examples.trajectory_3d.config import ExperimentConfig
 from examples.trajectory_3d.training import motion_metrics, training_batches
 from m.config import load_config
@@ -99,7 +99,7 @@ def main() -> None:
     parser.add_argument("--warmup", type=int, default=3)
     parser.add_argument("overrides", nargs="*", help="key=value")
     arguments = parser.parse_args()
-    experiment = load_config(ExperimentConfig, arguments.config, arguments.overrides)
+    experiment = load_config(ExperimentConfig, arguments.config, [UNTIED, *arguments.overrides])
     precision = choose_precision(experiment.training.precision, torch.device("cpu"))
     speeds = Speeds(GemmClock(TYPES[precision.name]))
     measure(experiment, speeds, arguments.steps + arguments.warmup)
