@@ -12,6 +12,7 @@ from examples.trajectory_3d.evaluation import EvaluationResult
 from examples.trajectory_3d.figure_style import (
     BLUE,
     HATCHES,
+    MARKS,
     PALETTE,
     VERMILLION,
     new_figure,
@@ -41,12 +42,14 @@ def plot_training_progress(history: Sequence[Record]) -> Figure:
         history: records in the order written, each with "step". A record with "learning_rate" is of training
             (also "loss", "expert_load" as shares [layers][experts], "sequences_per_second"); others are of
             evaluation. Metrics ("loss", "position_error", "velocity_error", "acceleration_error") stand in
-            the record itself or in its "metrics". A series that no record has is marked 'not recorded'.
+            the record itself or in its "metrics", those of evaluation also by motion type
+            ("position_error/<type>") and layer ("type_known_by_expert/layer_<n>"). A series that no record
+            has is marked 'not recorded'.
     """
     train = [record for record in history if "learning_rate" in record]
     validation = [record for record in history if "learning_rate" not in record]
-    figure = new_figure(14.0, 10.5, "Training progress")
-    grid = figure.add_gridspec(3, 3, height_ratios=[1.0, 1.0, 1.3])
+    figure = new_figure(17.0, 10.5, "Training progress")
+    grid = figure.add_gridspec(3, 4, height_ratios=[1.0, 1.0, 1.3])
     panels = (
         ("loss", "loss"),
         ("position_error", "position error (m)"),
@@ -55,9 +58,13 @@ def plot_training_progress(history: Sequence[Record]) -> Figure:
         ("learning_rate", "learning rate"),
         ("sequences_per_second", "windows per second"),
     )
-    for index, (key, label) in enumerate(panels):
-        axes = figure.add_subplot(grid[index // 3, index % 3])
-        _draw_series(axes, key, label, train, validation)
+    places = [(0, 0), (0, 1), (0, 2), (0, 3), (1, 2), (1, 3)]
+    for (key, label), (row, column) in zip(panels, places, strict=True):
+        _draw_series(figure.add_subplot(grid[row, column]), key, label, train, validation)
+    by_type = figure.add_subplot(grid[1, 0])
+    _draw_family(by_type, "position_error/", "position error by motion type (m)", validation)
+    known = figure.add_subplot(grid[1, 1])
+    _draw_family(known, "type_known_by_expert/", "motion type known by the expert (share)", validation)
     _draw_expert_load(figure, figure.add_subplot(grid[2, :]), train)
     return figure
 
@@ -96,6 +103,37 @@ def _draw_series(
     axes.set_xlabel("step")
     if len(axes.lines) > 1:
         axes.legend(frameon=False, fontsize=8)
+    tidy(axes)
+
+
+def _draw_family(axes: Axes, prefix: str, label: str, validation: Sequence[Record]) -> None:
+    """Draw all metrics of evaluation whose names begin alike, one line each."""
+    axes.set_title(label, fontsize=11)
+    names = [name for record in validation[-1:] for name in record.get("metrics") or {}]
+    keys = [name for name in names if name.startswith(prefix)]
+    drawn: list[float] = []
+    for index, key in enumerate(keys):
+        steps, values = _series(validation, key)
+        axes.plot(
+            steps,
+            values,
+            ("-", "--", "-.", ":")[index % 4],
+            marker=MARKS[index % len(MARKS)],
+            color=PALETTE[index % len(PALETTE)],
+            label=key.removeprefix(prefix).replace("_", " "),
+            linewidth=1.4,
+            markersize=3.5,
+        )
+        drawn += values
+    if not drawn:
+        say(axes, "not recorded")
+        return
+    if min(drawn) > 0 and "error" in prefix:
+        use_log_scale(axes)
+    else:
+        axes.set_ylim(bottom=0.0)
+    axes.set_xlabel("step")
+    axes.legend(frameon=False, fontsize=8, ncols=2)
     tidy(axes)
 
 

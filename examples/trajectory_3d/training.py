@@ -14,6 +14,11 @@ from examples.trajectory_3d import run_folder
 from examples.trajectory_3d.config import ExperimentConfig
 from examples.trajectory_3d.datasets import TrajectoryBatch, stream_batches
 from examples.trajectory_3d.evaluation import MIXED, EvaluationSet, evaluate
+from examples.trajectory_3d.experts.analysis import type_specialisation
+from examples.trajectory_3d.experts.collect import collect_routing
+from examples.trajectory_3d.live.history import History
+from examples.trajectory_3d.live.monitor import LiveMonitor
+from examples.trajectory_3d.live.snapshot import Snapshots
 from examples.trajectory_3d.metrics import METRICS, acceleration_error, position_error, velocity_error
 from examples.trajectory_3d.model_forecaster import ModelForecaster
 from examples.trajectory_3d.training_pictures import PictureWriter
@@ -30,6 +35,7 @@ from m.training import (
     TrainingResult,
 )
 
+TYPE_KNOWN = "type_known_by_expert"  # metric of validation, one a layer
 _FREE_AT_RESUME = frozenset({"dataset.num_workers"})  # the stream is the same for any number
 
 
@@ -40,6 +46,7 @@ def train(
     device: torch.device,
     resume: bool = False,
     callbacks: tuple[Callback, ...] = (),
+    live: History | None = None,
 ) -> TrainingResult:
     """Train, leaving models, log, pictures and summary in ``folder``.
 
@@ -49,6 +56,7 @@ def train(
         device: where to train.
         resume: go on with the run that the folder holds.
         callbacks: further receivers of the run's records, such as a display.
+        live: is told everything that a live page shows.
 
     Raises:
         FileExistsError: the folder already holds a run and ``resume`` is False.
@@ -63,6 +71,8 @@ def train(
     )
     prepare_folder(folder, experiment, resume=resume)  # last: what was wrong so far leaves nothing behind
     step_seconds = experiment.dataset.time_step
+    log = folder / run_folder.LOG
+    monitors = () if live is None else (_monitor(live, model, validation, experiment.name, log),)
     trainer = Trainer(
         model,
         lambda first: training_batches(experiment, first),
@@ -72,10 +82,11 @@ def train(
         evaluate=Validation(experiment, validation),
         batch_metrics=lambda batch, output: motion_metrics(batch, output, step_seconds),
         callbacks=(
-            JsonlLogger(folder / run_folder.LOG),
+            JsonlLogger(log),
             TensorBoardLogger(folder / run_folder.TENSORBOARD),
             PictureWriter(model, experiment.name, validation, folder),
             SummaryWriter(experiment, folder),
+            *monitors,
             *callbacks,
         ),
         metadata={
@@ -85,6 +96,12 @@ def train(
         },
     )
     return trainer.fit(resume=resume)
+
+
+def _monitor(
+    history: History, model: MoESequenceRegressor, validation: EvaluationSet, name: str, log: Path
+) -> LiveMonitor:
+    return LiveMonitor(history, Snapshots(model, validation), name=name, log=log, dt=validation.dt)
 
 
 def check_best_metric(experiment: ExperimentConfig) -> None:
@@ -187,7 +204,11 @@ class Validation:
         self._windows = windows
 
     def __call__(self, model: nn.Module, step: int) -> dict[str, float]:
-        """Metrics over all windows, position error by type, and the likelihood loss."""
+        """Metrics over all windows, position error by type, the likelihood loss, and what experts know.
+
+        ``type_known_by_expert/layer_<n>`` is the share of the motion type's entropy that the choice of
+        experts in a layer tells: 0 when it says nothing of the type, 1 when each type has experts of its own.
+        """
         del step
         if not isinstance(model, MoESequenceRegressor):
             raise TypeError(f"expected a MoESequenceRegressor, got {type(model).__name__}")
@@ -201,6 +222,11 @@ class Validation:
                 metrics[f"position_error/{name}"] = scores.metrics["position_error"]
         if mixed.uncertainty is not None:
             metrics["coverage_80"] = mixed.uncertainty.coverage
+        for index, layer in enumerate(
+            collect_routing(model, self._windows.context, batch_size=batch_size).layers
+        ):
+            known = type_specialisation(layer, self._windows).explained
+            metrics[f"{TYPE_KNOWN}/layer_{index}"] = known
         return metrics
 
     def _likelihood(self, model: MoESequenceRegressor) -> float:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
         ParameterKind,
         TrainableModel,
     )
-    from m.training.jsonl import JsonlLogger, read_jsonl
+    from m.training.jsonl import JsonlLogger, encode_json, read_jsonl
     from m.training.optimizer import build_optimizer
     from m.training.precision import Precision, choose_precision
     from m.training.records import EvaluationRecord, StartRecord, StepRecord, TrainingResult, TrainingStatus
@@ -52,6 +52,7 @@ _EXPORTS = {
     "TrainingStatus": "m.training.records",
     "build_optimizer": "m.training.optimizer",
     "choose_precision": "m.training.precision",
+    "encode_json": "m.training.jsonl",
     "learning_rate_factor": "m.training.schedule",
     "read_jsonl": "m.training.jsonl",
 }
@@ -82,6 +83,7 @@ __all__ = [
     "TrainingStatus",
     "build_optimizer",
     "choose_precision",
+    "encode_json",
     "learning_rate_factor",
     "read_jsonl",
 ]

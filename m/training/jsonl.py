@@ -89,8 +89,13 @@ def read_jsonl(path: str | Path) -> list[dict[str, Any]]:
     return lines
 
 
+def encode_json(record: Any) -> str:
+    """JSON of plain values on one line; numbers that are not finite become null, since JSON has none."""
+    return json.dumps(_finite(record), allow_nan=False)
+
+
 def _encode(line: dict[str, Any]) -> str:
-    return json.dumps(_finite(line), allow_nan=False) + "\n"
+    return encode_json(line) + "\n"
 
 
 def _finite(value: Any) -> Any:

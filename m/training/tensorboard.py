@@ -13,7 +13,11 @@ if TYPE_CHECKING:
 
 
 class TensorBoardLogger(Callback):
-    """Writes scalars under ``train/``, ``evaluation/``, ``experts/`` and ``speed/`` into ``folder``."""
+    """Writes scalars under ``train/``, ``evaluation/``, ``experts/`` and ``speed/`` into ``folder``.
+
+    The load of each layer's experts is a histogram over their numbers, ``experts/load/layer_<n>``, whose
+    bars are shares of the layer's work.
+    """
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
@@ -48,6 +52,9 @@ class TensorBoardLogger(Callback):
             },
         )
 
+        for layer, shares in enumerate(record.expert_load or []):
+            self._write_load(f"experts/load/layer_{layer}", shares, record.step)
+
     def on_evaluation(self, record: EvaluationRecord) -> None:
         """Write the metrics."""
         self._write(record.step, {f"evaluation/{name}": value for name, value in record.metrics.items()})
@@ -59,8 +66,27 @@ class TensorBoardLogger(Callback):
             self._writer = None
 
     def _write(self, step: int, scalars: dict[str, float | None]) -> None:
-        if self._writer is None:
-            raise RuntimeError("TensorBoardLogger received a record before on_start")
+        writer = self._open_writer()
         for name, value in scalars.items():
             if value is not None:
-                self._writer.add_scalar(name, value, step)
+                writer.add_scalar(name, value, step)
+
+    def _write_load(self, name: str, shares: list[float], step: int) -> None:
+        """Write shares of experts, [E], as a histogram whose bar e covers (e - 1/2, e + 1/2]."""
+        numbers = range(len(shares))
+        self._open_writer().add_histogram_raw(
+            name,
+            min=0.0,
+            max=len(shares) - 1.0,
+            num=sum(shares),
+            sum=sum(expert * share for expert, share in zip(numbers, shares, strict=True)),
+            sum_squares=sum(expert**2 * share for expert, share in zip(numbers, shares, strict=True)),
+            bucket_limits=[expert + 0.5 for expert in numbers],
+            bucket_counts=shares,
+            global_step=step,
+        )
+
+    def _open_writer(self) -> SummaryWriter:
+        if self._writer is None:
+            raise RuntimeError("TensorBoardLogger received a record before on_start")
+        return self._writer

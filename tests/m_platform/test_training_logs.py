@@ -95,3 +95,8 @@ def test_tensorboard_events_hold_the_scalars(tmp_path):
     assert {"train/absolute", "train/learning_rate", "experts/imbalance", "speed/tokens_per_second"} <= set(
         events.Tags()["scalars"]
     )
+    loads = {line["step"]: line["expert_load"] for line in read_jsonl(log) if line["event"] == "step"}
+    for layer in range(len(loads[1])):
+        for event in events.Histograms(f"experts/load/layer_{layer}"):
+            assert event.histogram_value.bucket == pytest.approx(loads[event.step][layer], abs=1e-6)
+            assert event.histogram_value.bucket_limit == [e + 0.5 for e in range(len(loads[1][layer]))]

@@ -2,14 +2,12 @@
 
 import json
 import re
-import shutil
-import subprocess
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from browser import assert_no_console_error, open_in_browser
 
 from examples.trajectory_3d.baselines import standard_baselines
 from examples.trajectory_3d.dataset_config import DatasetConfig
@@ -30,7 +28,6 @@ from m.routing import RouterConfig
 
 DATA = DatasetConfig(sequence_length=24, prediction_length=4, type_weights={"helical": 0.5, "lorenz": 0.5})
 AWKWARD = "a </script><b>model</b> & <!-- co"
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +87,7 @@ def test_the_page_holds_everything_and_asks_nobody(written):
         text[: text.index("<script>")] + text[text.index('id="data"') :]
     )  # plotly's own script names its home
     assert not re.findall(r"""(?:src|href|url\()\s*=?\s*["']?(?:https?:)?//""", head)
-    assert text.count("<script") == 3
+    assert text.count("<script") == 4
     assert payload(text)["details"]["model"] == AWKWARD
     assert "&lt;/script&gt;" in text[: text.index("</title>")]
 
@@ -171,37 +168,9 @@ def test_numbers_that_are_not_finite_are_refused():
         render({"title": "t", "value": float("nan")})
 
 
-def browser() -> str:
-    found = next((path for name in BROWSERS if (path := shutil.which(name))), None)
-    if found is None:
-        pytest.skip("no Chromium on this machine")
-    return found
-
-
-def open_in_browser(page: Path, profile: Path) -> tuple[str, str]:
-    """The page's elements after its script ran, and what the browser logged."""
-    command = [browser(), "--headless", "--no-sandbox", "--disable-gpu", "--use-gl=swiftshader"]
-    command += ["--enable-unsafe-swiftshader", "--no-first-run", "--disable-background-networking"]
-    command += [
-        "--disable-component-update",
-        "--disable-sync",
-        "--disable-quic",
-        f"--user-data-dir={profile}",
-    ]
-    command += ["--enable-logging=stderr", "--virtual-time-budget=20000", "--dump-dom", page.as_uri()]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
-    return done.stdout, done.stderr
-
-
-def assert_no_console_error(log: str) -> None:
-    console = [line for line in log.splitlines() if "CONSOLE" in line]
-    wrong = [line for line in console if re.search(r"ERROR|Uncaught|Error:|Failed to load", line)]
-    assert not wrong, "\n".join(wrong)
-
-
 def test_it_opens_in_a_browser_without_an_error(written, tmp_path):
     page, _, _ = written
-    dom, log = open_in_browser(page, tmp_path / "profile")
+    dom, log = open_in_browser(page.as_uri(), tmp_path / "profile")
     assert_no_console_error(log)
     assert 'data-ready="yes"' in dom
     assert dom.count('class="js-plotly-plot"') + dom.count("js-plotly-plot") >= 12
@@ -211,7 +180,7 @@ def test_it_opens_in_a_browser_without_an_error(written, tmp_path):
 def test_without_experts_it_shows_the_rest(tmp_path, model, windows):
     text, _ = write(tmp_path, model, windows, experts=False)
     assert payload(text)["experts"] is None
-    dom, log = open_in_browser(tmp_path / "report.html", tmp_path / "profile")
+    dom, log = open_in_browser((tmp_path / "report.html").as_uri(), tmp_path / "profile")
     assert_no_console_error(log)
     assert 'data-ready="yes"' in dom
     assert 'id="experts"' not in dom
@@ -223,7 +192,7 @@ def test_a_script_error_would_be_noticed(written, tmp_path):
     _, text, _ = written
     broken = tmp_path / "broken.html"
     broken.write_text(text.replace('"scores":', '"scars":', 1), encoding="utf-8")
-    dom, log = open_in_browser(broken, tmp_path / "profile")
+    dom, log = open_in_browser(broken.as_uri(), tmp_path / "profile")
     assert 'data-ready="yes"' not in dom
     with pytest.raises(AssertionError):
         assert_no_console_error(log)

@@ -16,10 +16,16 @@ from m.config import ConfigError, known_keys, load_config
 
 if TYPE_CHECKING:
     import torch
+    from rich.console import Console
 
+    from m.training import TrainingResult
+
+_LIVE_PORT = 8787
+_LAST_PORT = 65535
 _EXAMPLES = """\
 examples:
   trajectory-3d-train examples/trajectory_3d/configs/quick_test_3d.yaml
+  trajectory-3d-train examples/trajectory_3d/configs/small_3d_moe.yaml --live
   trajectory-3d-train examples/trajectory_3d/configs/small_3d_moe.yaml --name wide model.dim=384
   trajectory-3d-train examples/trajectory_3d/configs/small_3d_moe.yaml --name wide model.dim=384 --resume
 
@@ -44,6 +50,15 @@ def parser() -> argparse.ArgumentParser:
         "--resume", action="store_true", help="go on with the run, bit for bit as if never stopped"
     )
     made.add_argument("--seed", type=int, help="seed of weights and data (default: the configuration's)")
+    made.add_argument(
+        "--live",
+        nargs="?",
+        type=_port,
+        const=_LIVE_PORT,
+        metavar="PORT",
+        help=f"show the run in a browser as it trains, on this machine only (default port: {_LIVE_PORT}, "
+        "0: any free one)",
+    )
     add_device(made)
     made.add_argument(
         "--precision",
@@ -51,6 +66,14 @@ def parser() -> argparse.ArgumentParser:
         help="auto takes bf16 where the hardware multiplies it (default: the configuration's)",
     )
     return made
+
+
+def _port(text: str) -> int:
+    """A port number; `argparse` reports what is none."""
+    port = int(text)
+    if not 0 <= port <= _LAST_PORT:
+        raise argparse.ArgumentTypeError(f"a port is a number from 0 to {_LAST_PORT}, got {port}")
+    return port
 
 
 def _settings() -> str:
@@ -86,17 +109,35 @@ def _run(experiment: ExperimentConfig, arguments: argparse.Namespace, device: to
     # Imported here: torch and matplotlib cost seconds that --help and a wrong key must not.
     from rich.console import Console  # noqa: PLC0415
 
-    from examples.trajectory_3d.evaluation_report import render_table  # noqa: PLC0415
-    from examples.trajectory_3d.evaluation_run import evaluate_model  # noqa: PLC0415
-    from examples.trajectory_3d.run_folder import BEST_MODEL, OUTPUT_ROOT  # noqa: PLC0415
+    from examples.trajectory_3d.live.server import live_server  # noqa: PLC0415
+    from examples.trajectory_3d.run_folder import OUTPUT_ROOT  # noqa: PLC0415
     from examples.trajectory_3d.training import train  # noqa: PLC0415
     from examples.trajectory_3d.training_display import make_display  # noqa: PLC0415
 
     console = Console()
     folder = (arguments.output_root or OUTPUT_ROOT) / experiment.name
-    result = train(
-        experiment, folder, device=device, resume=arguments.resume, callbacks=(make_display(console),)
-    )
+    with live_server(arguments.live) as live:  # to the end of the evaluation: the page may be opened late
+        if live is not None:
+            console.print(f"Watch it at {live.url}", highlight=False)
+        result = train(
+            experiment,
+            folder,
+            device=device,
+            resume=arguments.resume,
+            callbacks=(make_display(console),),
+            live=None if live is None else live.history,
+        )
+        _conclude(result, experiment, folder, device, console)
+
+
+def _conclude(
+    result: TrainingResult, experiment: ExperimentConfig, folder: Path, device: torch.device, console: Console
+) -> None:
+    """Evaluate a finished run, and say where everything is."""
+    from examples.trajectory_3d.evaluation_report import render_table  # noqa: PLC0415
+    from examples.trajectory_3d.evaluation_run import evaluate_model  # noqa: PLC0415
+    from examples.trajectory_3d.run_folder import BEST_MODEL  # noqa: PLC0415
+
     if result.status != "finished":
         console.print(f"Stopped at step {result.step}; go on with the same command and --resume.")
         return

@@ -182,6 +182,21 @@ def confidence(table: LayerTable, members: Sequence[IntArray]) -> Confidence:
     )
 
 
+def type_labels(windows: EvaluationSet) -> tuple[IntArray, tuple[str, ...]]:
+    """Motion type of each window [N], as an index into the names of the types that have windows."""
+    present = tuple(name for name in windows.groups() if name != MIXED)
+    order = np.array([present.index(name) if name in present else -1 for name in windows.type_names])
+    return order[windows.type_ids], present
+
+
+def type_specialisation(table: LayerTable, windows: EvaluationSet) -> Contingency:
+    """Which experts of a layer serve which motion types, over all tokens of the windows."""
+    labels, present = type_labels(windows)
+    count, tokens, chosen = table.experts.shape
+    flat = table.experts.reshape(count * tokens, chosen)
+    return contingency(np.repeat(labels, tokens), flat, present, table.n_experts)
+
+
 def successions(routing: RoutingTable) -> tuple[Contingency, ...]:
     """Best expert of each token in one layer against that in the next."""
     result = []
@@ -231,12 +246,12 @@ def _labels(
 ) -> dict[str, tuple[IntArray, tuple[str, ...]]]:
     """What tokens are asked for: group of each token [N, T], and the groups' names."""
     shape = (len(windows.context), len(positions))
-    present = [name for name in windows.groups() if name != MIXED]
-    order = np.array([present.index(n) if n in present else -1 for n in windows.type_names])
-    types = np.broadcast_to(order[windows.type_ids][:, None], shape)
+    types, present = type_labels(windows)
     middles = window_middles(model, windows.context, positions)
     speed, curvature = speed_and_curvature(windows.context, positions, windows.dt)
-    asked: dict[str, tuple[IntArray, tuple[str, ...]]] = {"motion type": (types, tuple(present))}
+    asked: dict[str, tuple[IntArray, tuple[str, ...]]] = {
+        "motion type": (np.broadcast_to(types[:, None], shape), present)
+    }
     asked["octant"] = (octants(middles), OCTANTS)
     for question, values, count, unit in (
         ("distance", np.linalg.norm(middles, axis=-1), SHELLS, "spreads"),

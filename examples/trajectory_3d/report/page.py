@@ -1,18 +1,22 @@
-"""The page itself: template, style, script, plotly's script and the data, in one file."""
+"""The page itself: template, style, scripts and the data, in one file."""
 
 from __future__ import annotations
 
 import html
-import json
-from functools import cache
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from examples.trajectory_3d.web.assemble import (
+    assemble,
+    inline_json,
+    page_part,
+    plotly_script,
+    shared_script,
+    shared_style,
+)
 from m.checkpoint import write_text_atomic
 
 REPORT = "report.html"
-_PARTS = ("report.css", "report.js")
 
 
 def write_report(payload: dict[str, Any], path: Path) -> Path:
@@ -31,37 +35,12 @@ def write_report(payload: dict[str, Any], path: Path) -> Path:
 
 def render(payload: dict[str, Any]) -> str:
     """The page as text."""
-    style, script = (_part(name) for name in _PARTS)
     pieces = {
         "title": html.escape(str(payload["title"])),
-        "style": style,
-        "plotly": _plotly(),
-        "data": _inline_json(payload),
-        "script": script,
+        "style": shared_style(),
+        "plotly": plotly_script(),
+        "data": inline_json(payload),
+        "plots": shared_script(),
+        "script": page_part(__package__, "report.js"),
     }
-    page = _part("report.html")
-    for name, text in pieces.items():
-        head, marker, tail = page.partition("{{" + name + "}}")
-        if not marker:
-            raise ValueError(f"the page's template lacks a place for {name}")
-        page = head + text + tail
-    return page
-
-
-def _inline_json(payload: dict[str, Any]) -> str:
-    """JSON that may stand in a script element: no end tag or comment can begin inside a string."""
-    text = json.dumps(payload, allow_nan=False, separators=(",", ":"))
-    return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
-
-
-@cache
-def _part(name: str) -> str:
-    return resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
-
-
-@cache
-def _plotly() -> str:
-    from plotly.offline import get_plotlyjs  # noqa: PLC0415  (five megabytes that only a report needs)
-
-    text: str = get_plotlyjs()
-    return text
+    return assemble(page_part(__package__, "report.html"), pieces)

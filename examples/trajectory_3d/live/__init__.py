@@ -1,0 +1,1 @@
+"""The live page: a run shown in a browser while it trains."""

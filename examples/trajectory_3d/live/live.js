@@ -1,0 +1,236 @@
+/* Draws a run from its events, as they come. Needs Plotly and Plots; asks nobody but the server of this page. */
+"use strict";
+
+(() => {
+  const {
+    byId, PALETTE, DASHES, SYMBOLS, FORECAST, GRID, LOG_AXIS, layout, draw, number, range, fill, scene,
+    heat, expertNames, forecastPaths,
+  } = Plots;
+  const MOST_COLUMNS = 300; // of a table over time
+  const REDRAW_MILLISECONDS = 700;
+
+  let run = null; // of the event "start"
+  let steps = [], evaluations = [], snapshots = [], ended = null;
+  let following = true; // the slider stays at the newest snapshot
+
+  /* ---- what the browser is told ---- */
+  const source = new EventSource("/events");
+  const on = (kind, take) => source.addEventListener(kind, (event) => {
+    take(JSON.parse(event.data));
+    schedule();
+  });
+  on("start", (event) => {
+    run = event;
+    [steps, evaluations, snapshots, ended, following] = [[], [], [], null, true];
+    prepare();
+  });
+  on("step", (event) => steps.push(event));
+  on("evaluation", (event) => evaluations.push(event));
+  on("snapshot", (event) => snapshots.push(event));
+  on("end", (event) => {
+    ended = event.status;
+    source.close(); // a finished run says nothing more; the page keeps what it has
+    say(ended);
+  });
+  source.onopen = () => say(ended || "training");
+  source.onerror = () => say(ended || "connection lost, trying again");
+  const say = (text) => {
+    byId("status").textContent = text;
+    byId("status").dataset.state = text.split(",")[0];
+  };
+
+  /* ---- drawing, at most so often, and never for a page that nobody sees ---- */
+  let planned = null;
+  const schedule = () => {
+    if (planned === null && !document.hidden) planned = setTimeout(redraw, document.body.dataset.ready ? REDRAW_MILLISECONDS : 50);
+  };
+  const redraw = () => {
+    planned = null;
+    if (run === null) return;
+    drawTiles();
+    drawProgress();
+    drawForecast();
+    drawExperts();
+    drawSpeed();
+    document.body.dataset.ready = "yes";
+  };
+  document.addEventListener("visibilitychange", schedule);
+
+  /* Selections and zooms survive a redraw as long as the revision stays. */
+  const keeping = (shape, revision = "kept") => ({ ...shape, uirevision: revision });
+  const kept = (select, entries, first = null) => {
+    const before = select.value;
+    select.replaceChildren();
+    fill(select, entries);
+    if (entries.some(([value]) => String(value) === before)) select.value = before;
+    else if (first !== null) select.value = first;
+  };
+
+  const prepare = () => {
+    byId("title").textContent = document.title = `Training ${run.name}`;
+    const counts = new Map();
+    const entries = run.windows.map((window, index) => {
+      counts.set(window.type, (counts.get(window.type) || 0) + 1);
+      return [index, `${window.type} ${counts.get(window.type)}`];
+    });
+    kept(byId("window"), entries);
+    kept(byId("whose"), [["", "all motion"], ...run.types.map((name) => [name, name])]);
+    byId("about").textContent = `${run.parameters.toLocaleString("en")} parameters on ${run.device}, ${run.precision}; files in ${run.folder}` + (run.resumed ? `; went on from step ${run.step}` : "");
+  };
+
+  /* ---- overview ---- */
+  const clock = (seconds) => {
+    if (seconds === null) return "-";
+    const whole = Math.round(seconds), pad = (part) => String(part).padStart(2, "0");
+    return `${Math.floor(whole / 3600)}:${pad(Math.floor(whole / 60) % 60)}:${pad(whole % 60)}`;
+  };
+  /* From the pace of this session, validation included. */
+  const secondsLeft = () => {
+    const now = steps.at(-1), first = steps.find((record) => record.step > run.step);
+    if (!now || !first || now.step <= first.step) return null;
+    return ((run.max_steps - now.step) * (now.elapsed - first.elapsed)) / (now.step - first.step);
+  };
+  const drawTiles = () => {
+    const now = steps.at(-1), judged = evaluations.at(-1);
+    const best = evaluations.filter((record) => record.is_best).at(-1);
+    const step = now ? now.step : run.step;
+    byId("bar").max = run.max_steps;
+    byId("bar").value = step;
+    const tiles = [
+      ["step", `${step.toLocaleString("en")} of ${run.max_steps.toLocaleString("en")}`],
+      ["time so far", now ? clock(now.elapsed) : "-"],
+      ["time left", ended ? ended : clock(secondsLeft())],
+      ["windows a second", now ? Math.round(now.sequences_per_second).toLocaleString("en") : "-"],
+      ["position error, validation", judged ? number(judged.metrics.position_error) + " m" : "-"],
+      ["best so far", best ? `${number(best.metrics.position_error)} m, step ${best.step.toLocaleString("en")}` : "-"],
+    ];
+    byId("tiles").replaceChildren(...tiles.map(([name, value]) => {
+      const tile = document.createElement("div");
+      tile.appendChild(document.createElement("b")).textContent = value;
+      tile.appendChild(document.createElement("span")).textContent = name;
+      return tile;
+    }));
+  };
+
+  /* ---- progress ---- */
+  const positive = (traces) => {
+    const drawn = traces.flatMap((trace) => trace.y).filter((value) => value !== null && value !== undefined);
+    return drawn.length > 0 && drawn.every((value) => value > 0);
+  };
+  const series = (records, read, name, style) => {
+    const known = records.filter((record) => typeof read(record) === "number");
+    return { x: known.map((record) => record.step), y: known.map(read), name, ...style };
+  };
+  const share = (part) => (typeof part === "number" ? 100 * part : null); // in %
+  const lineOf = (index) => ({
+    mode: "lines+markers", line: { color: PALETTE[index % PALETTE.length], dash: DASHES[index % DASHES.length] }, marker: { size: 7, symbol: SYMBOLS[index % SYMBOLS.length] },
+  });
+  const TRAINING = { mode: "lines", line: { color: PALETTE[0], width: 1.5 } };
+  const VALIDATION = { mode: "lines+markers", line: { color: PALETTE[1], dash: "dash" }, marker: { size: 7, symbol: "square" } };
+  const both = (read) => [series(steps, read, "training", TRAINING), series(evaluations, read, "validation", VALIDATION)].filter((trace) => trace.x.length);
+  const chart = (id, traces, title, y, { x = "step", log = false, more = {}, from = {} } = {}) => {
+    const scale = log && positive(traces);
+    const text = y + (scale ? ", log scale" : "");
+    draw(id, traces, keeping(layout(title, x, text, {
+      xaxis: { title: { text: x }, gridcolor: GRID, zeroline: false, automargin: true, rangemode: "tozero" }, showlegend: true,
+      yaxis: { title: { text }, ...(scale ? LOG_AXIS : { gridcolor: GRID, zeroline: false, automargin: true }), ...from }, ...more,
+    }), title));
+  };
+
+  const label = (metric) => metric.replaceAll("_", " ") + (run.units[metric] ? ` (${run.units[metric]})` : "");
+  const drawProgress = () => {
+    const names = new Set(steps.length ? Object.keys(steps.at(-1).metrics) : []);
+    if (evaluations.length) for (const name of Object.keys(evaluations.at(-1).metrics)) names.add(name);
+    const offered = [...names].filter((name) => name !== "loss" && !name.includes("/"));
+    if (byId("metric").length !== offered.length) kept(byId("metric"), offered.map((name) => [name, name.replaceAll("_", " ")]), "position_error");
+    chart("loss", both((record) => record.loss ?? record.metrics.loss), "Loss (in training with auxiliary terms)", "nats per coordinate");
+    const metric = byId("metric").value;
+    if (metric) chart("errors", both((record) => record.metrics[metric]), label(metric), label(metric), { log: metric.includes("error") || metric === "gn" });
+    const byType = run.types.map((name, index) => series(evaluations, (record) => record.metrics[`position_error/${name}`], name, lineOf(index)));
+    chart("by-type", byType, "Position error by motion type, validation", "metres", { log: true });
+    const held = [series(evaluations, (record) => share(record.metrics.coverage_80), "validation", VALIDATION)];
+    chart("coverage", held, "What the 80 % intervals hold", "% of true coordinates", {
+      from: { range: [50, 100] },
+      more: { showlegend: false, shapes: [{ type: "line", xref: "paper", x0: 0, x1: 1, y0: 80, y1: 80, line: { color: "#8C8C8C", width: 1, dash: "dot" } }] },
+    });
+  };
+
+  /* ---- forecasts ---- */
+  const moment = () => {
+    const slider = byId("moment");
+    slider.max = Math.max(0, snapshots.length - 1);
+    if (following) slider.value = slider.max;
+    return snapshots[Number(slider.value)];
+  };
+  const distances = (mean, truth) => mean.map((point, step) => Math.hypot(...range(3).map((axis) => point[axis] - truth[step][axis])));
+  const drawForecast = () => {
+    const snapshot = moment();
+    if (!snapshot) return;
+    const index = Number(byId("window").value), window = run.windows[index], now = snapshot.forecasts[index];
+    byId("moment-step").textContent = snapshot.step.toLocaleString("en");
+    const space = { ...scene([window.context, window.truth]), uirevision: index }; // the paths', so that it never jumps
+    draw("forecast", forecastPaths({ ...window, ...now }, "forecast"), keeping(layout(`${window.type}, after step ${snapshot.step.toLocaleString("en")}`, "", "", {
+      scene: space, margin: { l: 0, r: 0, t: 45, b: 0 }, legend: { orientation: "h", y: 0 },
+    }), index));
+    const times = now.mean.map((_, step) => (step + 1) * run.dt);
+    const lines = [snapshots[0], ...(snapshots.length > 2 ? [snapshots[Math.floor(snapshots.length / 2)]] : []), snapshot]
+      .filter((each, place, all) => all.indexOf(each) === place)
+      .map((each, place, all) => ({
+        x: times, y: distances(each.forecasts[index].mean, window.truth), name: `after step ${each.step.toLocaleString("en")}`, mode: "lines+markers",
+        line: { color: each === snapshot ? FORECAST : [PALETTE[5], PALETTE[0]][place % 2], dash: each === snapshot ? "solid" : "dot", width: each === snapshot ? 3 : 1.5 },
+        marker: { size: 5, symbol: SYMBOLS[all.length - 1 - place] },
+      }));
+    chart("window-error", lines, "Distance to the true position in this window", "metres", { x: "time ahead (s)", log: true });
+    byId("forecast-note").textContent = `Mean position error of this forecast ${number(now.error)} m. A validation window, the same throughout.`;
+  };
+
+  /* ---- experts ---- */
+  const thinned = (records) => {
+    const stride = Math.ceil(records.length / MOST_COLUMNS);
+    return records.filter((_, index) => index % stride === 0);
+  };
+  const drawExperts = () => {
+    const known = steps.filter((record) => record.expert_load);
+    for (const part of document.querySelectorAll('[data-needs="experts"]')) part.hidden = !known.length;
+    if (!known.length) return;
+    const layers = known[0].expert_load.length;
+    if (byId("layer").length !== layers) kept(byId("layer"), range(layers).map((index) => [index, index]));
+    const layer = Number(byId("layer").value), whose = byId("whose").value, kind = run.types.indexOf(whose);
+    const over = whose === "" ? thinned(known).map((record) => [record.step, record.expert_load[layer]]) : snapshots.map((each) => [each.step, each.served[layer][kind]]);
+    const count = known[0].expert_load[layer].length;
+    const relative = (shares) => shares.map((part) => part * count);
+    const table = range(count).map((expert) => over.map(([, shares]) => relative(shares)[expert]));
+    const top = Math.max(2, ...table.flat());
+    draw("load", [{
+      type: "heatmap", x: over.map(([step]) => step), y: expertNames(count), z: table, colorscale: "Cividis", zmin: 0, zmax: top,
+      colorbar: { title: { text: "1 = even", side: "right" }, thickness: 14 }, hovertemplate: "step %{x}, %{y}: %{z:.2f} of an even share<extra></extra>",
+    }], keeping(layout(`Layer ${layer}: load of each expert, ${whose || "all motion"}`, "step", "", { yaxis: { type: "category", autorange: "reversed", automargin: true } }), "load"));
+    const snapshot = moment();
+    if (!snapshot) return;
+    const shares = snapshot.served[layer];
+    heat("served", `Layer ${layer} after step ${snapshot.step.toLocaleString("en")}: who serves whom`, shares, expertNames(count), run.types,
+      { label: "share of the type", low: 0, high: 1, text: shares.map((row) => row.map((part) => (100 * part).toFixed(0))), xlabel: "expert" });
+    const told = range(layers).map((index) => series(evaluations, (record) => share(record.metrics[`type_known_by_expert/layer_${index}`]), `layer ${index}`, lineOf(index)));
+    chart("known", told, "What the chosen experts say of the motion type, validation", "% of its entropy", { from: { rangemode: "tozero" } });
+    const busiest = range(layers).map((index) => series(known, (record) => Math.max(...record.expert_load[index]) * record.expert_load[index].length, `layer ${index}`, { ...lineOf(index), mode: "lines" }));
+    chart("busiest", busiest, "Load of the busiest expert, over an even share", "1 = even", { from: { rangemode: "tozero" } });
+    const now = known.at(-1).expert_load[layer];
+    byId("experts-note").textContent = `Now the busiest expert of layer ${layer} has ${number(Math.max(...relative(now)), 2)} times an even share, the idlest ${number(Math.min(...relative(now)), 2)}. By type: validation windows; the slider above chooses the step.`;
+  };
+
+  /* ---- speed ---- */
+  const drawSpeed = () => {
+    const alone = { more: { showlegend: false }, from: { rangemode: "tozero" } };
+    chart("throughput", [series(steps, (record) => record.sequences_per_second, "training", TRAINING)], "Windows a second, validation not counted", "windows a second", alone);
+    chart("rate", [series(steps, (record) => record.learning_rate, "training", TRAINING)], "Learning rate", "learning rate", alone);
+  };
+
+  byId("metric").onchange = drawProgress;
+  byId("window").onchange = drawForecast;
+  byId("layer").onchange = byId("whose").onchange = drawExperts;
+  byId("moment").oninput = () => {
+    following = Number(byId("moment").value) === snapshots.length - 1;
+    drawForecast();
+    drawExperts();
+  };
+})();
