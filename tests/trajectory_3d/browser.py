@@ -1,35 +1,18 @@
 """Pages opened in a headless Chromium."""
 
 import re
-import shutil
-import subprocess
-from pathlib import Path
 
 import pytest
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
+from examples.trajectory_3d.gallery.browser import elements_of, find_browser
 
 
-def browser() -> str:
-    found = next((path for name in BROWSERS if (path := shutil.which(name))), None)
-    if found is None:
-        pytest.skip("no Chromium on this machine")
-    return found
-
-
-def open_in_browser(address: str, profile: Path) -> tuple[str, str]:
+def open_in_browser(address: str) -> tuple[str, str]:
     """The page's elements after its script ran, and what the browser logged."""
-    command = [browser(), "--headless", "--no-sandbox", "--disable-gpu", "--use-gl=swiftshader"]
-    command += ["--enable-unsafe-swiftshader", "--no-first-run", "--disable-background-networking"]
-    command += [
-        "--disable-component-update",
-        "--disable-sync",
-        "--disable-quic",
-        f"--user-data-dir={profile}",
-    ]
-    command += ["--enable-logging=stderr", "--virtual-time-budget=20000", "--dump-dom", address]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
-    return done.stdout, done.stderr
+    browser = find_browser()
+    if browser is None:
+        pytest.skip("no Chromium on this machine")
+    return elements_of(address, browser=browser)
 
 
 def assert_no_console_error(log: str) -> None:

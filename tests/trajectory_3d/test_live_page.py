@@ -282,10 +282,10 @@ def replay(history, server, *, without=()):
         server.history.add(event.kind, {key: value for key, value in payload.items() if key not in without})
 
 
-def test_it_opens_in_a_browser_without_an_error(watched, server, tmp_path):
+def test_it_opens_in_a_browser_without_an_error(watched, server):
     _, history = watched
     replay(history, server)
-    dom, log = open_in_browser(server.url, tmp_path / "profile")
+    dom, log = open_in_browser(server.url)
     assert_no_console_error(log)
     assert 'data-ready="yes"' in dom
     assert "Training quick_test_3d" in dom
@@ -296,7 +296,7 @@ def test_it_opens_in_a_browser_without_an_error(watched, server, tmp_path):
     assert f"{best:.3g} m, step" in dom
 
 
-def test_a_run_without_experts_is_shown_without_them(server, watched, tmp_path):
+def test_a_run_without_experts_is_shown_without_them(server, watched):
     _, history = watched
     for event in history.after(0):
         payload = json.loads(event.data)
@@ -305,17 +305,17 @@ def test_a_run_without_experts_is_shown_without_them(server, watched, tmp_path):
         if event.kind == "snapshot":
             payload["served"] = []
         server.history.add(event.kind, payload)
-    dom, log = open_in_browser(server.url, tmp_path / "profile")
+    dom, log = open_in_browser(server.url)
     assert_no_console_error(log)
     assert 'data-ready="yes"' in dom
     assert 'id="experts" data-needs="experts" hidden' in dom
 
 
-def test_a_script_error_would_be_noticed(watched, server, tmp_path):
+def test_a_script_error_would_be_noticed(watched, server):
     """The checks above can fail: the same history with the windows gone."""
     _, history = watched
     replay(history, server, without=("windows",))
-    dom, log = open_in_browser(server.url, tmp_path / "profile")
+    dom, log = open_in_browser(server.url)
     assert 'data-ready="yes"' not in dom
     with pytest.raises(AssertionError):
         assert_no_console_error(log)

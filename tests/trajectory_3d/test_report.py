@@ -168,9 +168,9 @@ def test_numbers_that_are_not_finite_are_refused():
         render({"title": "t", "value": float("nan")})
 
 
-def test_it_opens_in_a_browser_without_an_error(written, tmp_path):
+def test_it_opens_in_a_browser_without_an_error(written):
     page, _, _ = written
-    dom, log = open_in_browser(page.as_uri(), tmp_path / "profile")
+    dom, log = open_in_browser(page.as_uri())
     assert_no_console_error(log)
     assert 'data-ready="yes"' in dom
     assert dom.count('class="js-plotly-plot"') + dom.count("js-plotly-plot") >= 12
@@ -180,7 +180,7 @@ def test_it_opens_in_a_browser_without_an_error(written, tmp_path):
 def test_without_experts_it_shows_the_rest(tmp_path, model, windows):
     text, _ = write(tmp_path, model, windows, experts=False)
     assert payload(text)["experts"] is None
-    dom, log = open_in_browser((tmp_path / "report.html").as_uri(), tmp_path / "profile")
+    dom, log = open_in_browser((tmp_path / "report.html").as_uri())
     assert_no_console_error(log)
     assert 'data-ready="yes"' in dom
     assert 'id="experts"' not in dom
@@ -192,7 +192,7 @@ def test_a_script_error_would_be_noticed(written, tmp_path):
     _, text, _ = written
     broken = tmp_path / "broken.html"
     broken.write_text(text.replace('"scores":', '"scars":', 1), encoding="utf-8")
-    dom, log = open_in_browser(broken.as_uri(), tmp_path / "profile")
+    dom, log = open_in_browser(broken.as_uri())
     assert 'data-ready="yes"' not in dom
     with pytest.raises(AssertionError):
         assert_no_console_error(log)
