@@ -293,7 +293,7 @@ def test_it_opens_in_a_browser_without_an_error(watched, server):
     assert 'data-state="finished"' in dom
     assert dom.count("js-plotly-plot") >= 12
     best = min(record["metrics"]["position_error"] for record in told(history, "evaluation"))
-    assert f"{best:.3g} m, step" in dom
+    assert f"{best:.3g} m at " in dom
 
 
 def test_a_run_without_experts_is_shown_without_them(server, watched):

@@ -102,7 +102,7 @@
       ["time left", ended ? ended : clock(secondsLeft())],
       ["windows a second", now ? Math.round(now.sequences_per_second).toLocaleString("en") : "-"],
       ["position error, validation", judged ? number(judged.metrics.position_error) + " m" : "-"],
-      ["best so far", best ? `${number(best.metrics.position_error)} m, step ${best.step.toLocaleString("en")}` : "-"],
+      ["best so far", best ? `${number(best.metrics.position_error)} m at ${best.step.toLocaleString("en")}` : "-"],
     ];
     byId("tiles").replaceChildren(...tiles.map(([name, value]) => {
       const tile = document.createElement("div");
@@ -168,7 +168,7 @@
     if (!snapshot) return;
     const index = Number(byId("window").value), window = run.windows[index], now = snapshot.forecasts[index];
     byId("moment-step").textContent = snapshot.step.toLocaleString("en");
-    const space = { ...scene([window.context, window.truth]), uirevision: index }; // the paths', so that it never jumps
+    const space = { ...scene([window.context, window.truth], 1.45), uirevision: index }; // the paths', so that it never jumps
     draw("forecast", forecastPaths({ ...window, ...now }, "forecast"), keeping(layout(`${window.type}, after step ${snapshot.step.toLocaleString("en")}`, "", "", {
       scene: space, margin: { l: 0, r: 0, t: 45, b: 0 }, legend: { orientation: "h", y: 0 },
     }), index));
@@ -211,7 +211,7 @@
     heat("served", `Layer ${layer} after step ${snapshot.step.toLocaleString("en")}: who serves whom`, shares, expertNames(count), run.types,
       { label: "share of the type", low: 0, high: 1, text: shares.map((row) => row.map((part) => (100 * part).toFixed(0))), xlabel: "expert" });
     const told = range(layers).map((index) => series(evaluations, (record) => share(record.metrics[`type_known_by_expert/layer_${index}`]), `layer ${index}`, lineOf(index)));
-    chart("known", told, "What the chosen experts say of the motion type, validation", "% of its entropy", { from: { rangemode: "tozero" } });
+    chart("known", told, "What the chosen experts say of the motion type", "% of its entropy", { from: { rangemode: "tozero" } });
     const busiest = range(layers).map((index) => series(known, (record) => Math.max(...record.expert_load[index]) * record.expert_load[index].length, `layer ${index}`, { ...lineOf(index), mode: "lines" }));
     chart("busiest", busiest, "Load of the busiest expert, over an even share", "1 = even", { from: { rangemode: "tozero" } });
     const now = known.at(-1).expert_load[layer];

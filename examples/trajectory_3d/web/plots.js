@@ -62,7 +62,7 @@ const Plots = (() => {
   const strung = (paths) => paths.flatMap((path) => [...path, [null, null, null]]);
 
   /* A cube around all points: a metre is equally long on every axis, a flat path still has room. */
-  const scene = (groups) => {
+  const scene = (groups, distance = 1) => {
     const points = groups.flat();
     const low = range(3).map((axis) => Math.min(...column(points, axis)));
     const high = range(3).map((axis) => Math.max(...column(points, axis)));
@@ -77,7 +77,7 @@ const Plots = (() => {
     return {
       xaxis: axis(0, "x"), yaxis: axis(1, "y"), zaxis: axis(2, "z"), aspectmode: "manual",
       aspectratio: { x: (1.25 * half[0]) / top, y: (1.25 * half[1]) / top, z: (1.25 * half[2]) / top },
-      camera: { eye: { x: 0.95, y: -1.2, z: 0.75 } },
+      camera: { eye: { x: 0.95 * distance, y: -1.2 * distance, z: 0.75 * distance } },
     };
   };
 

@@ -1,0 +1,228 @@
+"""Makes what the gallery shows: evaluates the shipped model, trains the quick one, and opens their pages."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import torch
+
+from examples.trajectory_3d.baselines import make_baselines
+from examples.trajectory_3d.config import ExperimentConfig
+from examples.trajectory_3d.demo import draw_median_forecasts, example_paths
+from examples.trajectory_3d.evaluation import MIXED, EvaluationResult, evaluate
+from examples.trajectory_3d.evaluation_run import Evaluated, write_pictures
+from examples.trajectory_3d.experts.analysis import ExpertAnalysis, analyse_experts
+from examples.trajectory_3d.experts.summary import claims as expert_claims
+from examples.trajectory_3d.figure_style import save_figure
+from examples.trajectory_3d.gallery.browser import picture_of
+from examples.trajectory_3d.gallery.pictures import Exhibit, Room, write_page
+from examples.trajectory_3d.live.server import live_server
+from examples.trajectory_3d.model_forecaster import ModelForecaster
+from examples.trajectory_3d.report.payload import skill_claims
+from examples.trajectory_3d.run_folder import LOG, PROGRESS_PICTURE
+from examples.trajectory_3d.training import TYPE_KNOWN, train
+from examples.trajectory_3d.visualization import plot_motion_types
+from examples.trajectory_3d.windows import evaluation_windows
+from m import load
+from m.config import load_config
+from m.training import read_jsonl
+
+CONFIGS = Path(__file__).parents[1] / "configs"
+SHIPPED = "trajectory-3d"
+RIVALS = ("ridge-autoregression", "classical-combination", "kalman-constant-acceleration")
+REPORT_HEIGHT, LIVE_HEIGHT = 4150, 3180  # pixels
+_COMMAND = "uv run trajectory-3d-"
+
+
+def build_gallery(page: Path, images: Path, work: Path, *, windows: int, browser: str) -> list[Path]:
+    """Make every picture and write the page.
+
+    What an earlier gallery left in ``work`` is removed.
+
+    Args:
+        page: Markdown file to write.
+        images: folder for its pictures.
+        work: folder for what the commands leave behind.
+        windows: test windows to evaluate.
+        browser: Chromium to open the pages with.
+
+    Returns:
+        The written files, the page last.
+    """
+    if work.exists():
+        shutil.rmtree(work)
+    experiment = load_config(ExperimentConfig, CONFIGS / "small_3d_moe.yaml")
+    evaluated = _evaluate(experiment, windows, work / "evaluation")
+    rooms = [
+        _forecasts(evaluated, work / "evaluation"),
+        _scores(evaluated.result, work / "evaluation"),
+        _experts(evaluated, work / "evaluation"),
+        _report(evaluated, work / "evaluation", browser),
+        _training(work / "quick_test_3d", browser),
+        _motion(experiment, work / "demo"),
+    ]
+    intro = (
+        "Made by `uv run python -m examples.trajectory_3d.gallery`: every picture and every number below it. "
+        f'The model is the shipped one, `load("{SHIPPED}")`, on {evaluated.result.num_windows} windows of '
+        "the test stream."
+    )
+    return write_page(rooms, intro, page, images)
+
+
+def _evaluate(experiment: ExperimentConfig, count: int, folder: Path) -> Evaluated:
+    windows = evaluation_windows(experiment.dataset, "test", count)
+    model = load(SHIPPED)
+    forecaster = ModelForecaster(model, SHIPPED, samples=experiment.evaluation.samples)
+    forecasters = (forecaster, *make_baselines(RIVALS))
+    result = evaluate(forecasters, windows)
+    evaluated = Evaluated(forecasters, result, windows, analyse_experts(model, windows))
+    write_pictures(evaluated, folder, {"model": f'load("{SHIPPED}")'})
+    draw_median_forecasts(ModelForecaster(model, SHIPPED), windows, folder, prefix="prediction")
+    return evaluated
+
+
+def _forecasts(evaluated: Evaluated, folder: Path) -> Room:
+    result = evaluated.result
+    scores = result.forecasters[0]
+    exhibits = [
+        Exhibit(
+            folder / "prediction_grid.png",
+            "a forecast of each motion type",
+            ["Of each motion type the window whose error is the median.", skill_claims(result)[0]],
+        )
+    ]
+    for kind in ("lissajous", "robotic"):
+        error = scores.groups[kind].metrics["position_error"]
+        best = min(result.forecasters[1:], key=lambda each: each.groups[kind].metrics["position_error"])
+        theirs = best.groups[kind].metrics["position_error"]
+        exhibits.append(
+            Exhibit(
+                folder / f"prediction_{kind}.png",
+                f"one forecast of {kind} motion, closer",
+                [
+                    f"Over all {kind} windows the error is {error:.3g} m; of {best.name}, the best classical "
+                    f"forecaster here, {theirs:.3g} m."
+                ],
+            )
+        )
+    return Room("Forecasts", f"{_COMMAND}eval --latest", exhibits)
+
+
+def _scores(result: EvaluationResult, folder: Path) -> Room:
+    mixed = result.forecasters[0].groups[MIXED]
+    levels = {} if mixed.distribution is None else mixed.distribution.coverage_per_step
+    held = [
+        f"{100 * float(level):.0f} % intervals hold {100 * min(shares):.0f} to {100 * max(shares):.0f} %"
+        for level, shares in sorted(levels.items())
+    ]
+    return Room(
+        "How good, and why",
+        f"{_COMMAND}eval --latest --baselines {','.join(RIVALS)}",
+        [
+            Exhibit(
+                folder / "trajectory_analysis_dashboard.png",
+                "errors, what they depend on, calibration and experts on one sheet",
+                skill_claims(result),
+            ),
+            Exhibit(
+                folder / "metrics_comparison.png",
+                "motion types by metrics, beside classical forecasters",
+                [f"{len(result.forecasters)} forecasters on the same {result.num_windows} windows."],
+            ),
+            Exhibit(
+                folder / "coverage_per_step.png",
+                "what the intervals hold at every step",
+                [f"By step, {', '.join(held)}."],
+            ),
+        ],
+    )
+
+
+def _experts(evaluated: Evaluated, folder: Path) -> Room:
+    told = expert_claims(_analysis(evaluated))
+    return Room(
+        "What the experts do",
+        f"{_COMMAND}eval --latest",
+        [
+            Exhibit(folder / "expert_specialisation.png", "which experts serve which motion", told[:-2]),
+            Exhibit(folder / "expert_worth.png", "what is missed without each expert", told[-2:]),
+        ],
+    )
+
+
+def _analysis(evaluated: Evaluated) -> ExpertAnalysis:
+    if evaluated.experts is None:
+        raise ValueError(f"the model {SHIPPED} has no experts to show")
+    return evaluated.experts
+
+
+def _report(evaluated: Evaluated, folder: Path, browser: str) -> Room:
+    address = (folder / "report.html").absolute().as_uri()
+    top = picture_of(address, folder / "report.png", browser=browser, height=1080)
+    whole = picture_of(address, folder / "report_whole.png", browser=browser, height=REPORT_HEIGHT)
+    scores = evaluated.result.forecasters[0].groups.values()
+    worst = max(group.metrics["position_error"] for group in scores)
+    layers = _analysis(evaluated).layers
+    return Room(
+        "The interactive report",
+        f"{_COMMAND}eval --latest   # then open evaluation/report.html",
+        [
+            Exhibit(
+                top,
+                "the report, its worst forecast first",
+                [f"The worst come first; the hardest type has a mean error of {worst:.3g} m."],
+            ),
+            Exhibit(
+                whole,
+                "all of the report",
+                [f"All of it, with {len(_analysis(evaluated).layers)} layers of experts."],
+            ),
+        ],
+    )
+
+
+def _training(folder: Path, browser: str) -> Room:
+    experiment = load_config(ExperimentConfig, CONFIGS / "quick_test_3d.yaml")
+    with live_server(0) as live:
+        assert live is not None
+        train(experiment, folder, device=torch.device("cpu"), live=live.history)
+        shown = picture_of(live.url, folder / "live_page.png", browser=browser, height=LIVE_HEIGHT)
+    log = read_jsonl(folder / LOG)
+    last = [line for line in log if line["event"] == "evaluation"][-1]
+    speed = [line["sequences_per_second"] for line in log if line["event"] == "step"]
+    known = [value for name, value in last["metrics"].items() if name.startswith(TYPE_KNOWN)]
+    told = (
+        f"After {last['step']:,} steps and {last['elapsed']:.0f} s the position error on validation windows "
+        f"is {last['metrics']['position_error']:.3g} m, and experts say {100 * min(known):.0f} to "
+        f"{100 * max(known):.0f} % of the motion type by layer."
+    )
+    config = "examples/trajectory_3d/configs/quick_test_3d.yaml"
+    return Room(
+        "A run while it trains",
+        f"{_COMMAND}train {config} --live",
+        [
+            Exhibit(shown, "the live page at the end of a run", [told]),
+            Exhibit(
+                folder / PROGRESS_PICTURE,
+                "the same history as a picture in the run's folder",
+                [f"Between records {min(speed):,.0f} to {max(speed):,.0f} windows a second."],
+            ),
+        ],
+    )
+
+
+def _motion(experiment: ExperimentConfig, folder: Path) -> Room:
+    paths = example_paths(experiment.dataset, count=4, seconds=8.0)
+    figure = plot_motion_types(paths, experiment.dataset.time_step)
+    return Room(
+        "Motion",
+        f"{_COMMAND}demo",
+        [
+            Exhibit(
+                save_figure(figure, folder / "demo_trajectories.png"),
+                "example paths of every motion type",
+                [f"{len(paths)} types, {len(next(iter(paths.values())))} paths of each."],
+            )
+        ],
+    )
