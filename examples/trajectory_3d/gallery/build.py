@@ -176,7 +176,7 @@ def _report(evaluated: Evaluated, folder: Path, browser: str) -> Room:
             Exhibit(
                 whole,
                 "all of the report",
-                [f"All of it, with {len(_analysis(evaluated).layers)} layers of experts."],
+                [f"All of it; {len(layers)} layers of experts."],
             ),
         ],
     )
