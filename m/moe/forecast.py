@@ -11,18 +11,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from m.attention.cache import KVCache
 from m.heads.distribution import StepDistribution
 from m.moe.anchor import compute_anchor
+from m.moe.config import ModelConfig
+from m.moe.request import Array, ForecastRequest, at_least_one
 from m.routing.record import RoutingRecord
 
 if TYPE_CHECKING:
     from m.moe.model import MoESequenceRegressor
 
-Array = NDArray[np.float64]
-_QUANTILE_PATHS = 100  # sampled paths behind a quantile that has no closed form
+QUANTILE_PATHS = 100  # sampled paths behind a quantile that has no closed form
 _CACHE_BUDGET = 2**28  # bytes of copied caches held at once while paths are drawn
 
 
@@ -86,7 +87,7 @@ class Forecast:
 
     @cached_property
     def _quantile_paths(self) -> Array:
-        return self.sample(_QUANTILE_PATHS, seed=0)
+        return self.sample(QUANTILE_PATHS, seed=0)
 
 
 def make_forecast(
@@ -100,15 +101,17 @@ def make_forecast(
     seed: int | None,
 ) -> Forecast:
     """See `MoESequenceRegressor.forecast`."""
-    points, batched = _read_context(context, model.config.input_dim)
-    valid = _read_lengths(lengths, points)
-    _check_finite(points, valid)
-    _check_request(model, horizon, temperature, num_samples)
-    rollout = Rollout(model, points, valid, horizon)
-
-    def arrange(paths: Tensor) -> Array:
-        result: Array = paths.cpu().numpy().astype(np.float64, copy=False)
-        return result if batched else result[0]
+    request = ForecastRequest.read(
+        model,
+        context,
+        horizon,
+        temperature=temperature,
+        num_samples=num_samples,
+        lengths=lengths,
+        seed=seed,
+    )
+    rollout = Rollout(model, request.points, request.lengths, horizon)
+    arrange = request.arrange
 
     mean = arrange(rollout.run(0.0, 1, None)[:, 0])
     samples = arrange(rollout.run(temperature or 1.0, num_samples, seed)) if num_samples else None
@@ -118,8 +121,8 @@ def make_forecast(
         samples=samples,
         routing=rollout.routing,
         _first=rollout.first,
-        _draw=lambda n, new_seed: arrange(rollout.run(1.0, _at_least_one(n), new_seed)),
-        _batched=batched,
+        _draw=lambda n, new_seed: arrange(rollout.run(1.0, at_least_one(n), new_seed)),
+        _batched=request.batched,
     )
 
 
@@ -138,12 +141,10 @@ class Rollout:
         self.steps = model.config.head.prediction_steps
         self.points, self.lengths = points.to(model.device), lengths.to(model.device)
         self.anchor = compute_anchor(self.points, self.lengths, model.config.anchor)
-        rolled = max(0, -(-horizon // self.steps) - 1) * self.steps  # points that will be fed back
+        rolled = points_fed_back(model.config, horizon)
         batch, length, _ = points.shape
         self._cache = model.allocate_cache(batch, length + rolled) if rolled else None
-        stride = model.config.stride
-        # Rolled on by P points, a token sees others that lie strides before it: all on this grid.
-        self._every = math.gcd(stride, self.steps) if rolled else stride
+        self._every = token_spacing(model.config, horizon)
         tokens = model.token_positions(self.lengths, every=self._every)
         with inference(model):
             output = model(
@@ -192,9 +193,29 @@ class Rollout:
             position = position + self.steps
 
     def _rows_at_once(self) -> int:
-        if self._cache is None:
-            return 2**16
-        return max(1, _CACHE_BUDGET // (self._cache.bytes_per_row() or 1))
+        return rows_at_once(self._cache)
+
+
+def points_fed_back(config: ModelConfig, horizon: int) -> int:
+    """Own predictions that a roll-out of ``horizon`` points reads again: whole blocks of P."""
+    steps = config.head.prediction_steps
+    return max(0, -(-horizon // steps) - 1) * steps
+
+
+def token_spacing(config: ModelConfig, horizon: int) -> int:
+    """Points between the tokens that a forecast reads.
+
+    Rolled on by P points, a token sees others that lie strides before it: all on a grid that holds both.
+    """
+    rolled = points_fed_back(config, horizon)
+    return math.gcd(config.stride, config.head.prediction_steps) if rolled else config.stride
+
+
+def rows_at_once(cache: KVCache | None) -> int:
+    """Paths that are drawn together, so that their copies of a context's cache fit the memory."""
+    if cache is None:
+        return 2**16
+    return max(1, _CACHE_BUDGET // (cache.bytes_per_row() or 1))
 
 
 @contextmanager
@@ -207,71 +228,3 @@ def inference(model: MoESequenceRegressor) -> Iterator[None]:
             yield
     finally:
         model.train(training)
-
-
-def _read_context(context: Any, channels: int) -> tuple[Tensor, bool]:
-    """Contexts as float64 ``[B, T, D]``, and whether the caller's had a batch axis."""
-    try:
-        array = context.detach().cpu().double().numpy() if isinstance(context, Tensor) else context
-        points = torch.as_tensor(np.asarray(array, dtype=np.float64))
-    except (TypeError, ValueError) as error:
-        raise ValueError(
-            f"context must be an array of numbers, [T, {channels}] or [B, T, {channels}]: {error}"
-        ) from None
-    if points.ndim not in (2, 3) or points.shape[-1] != channels or 0 in points.shape:
-        raise ValueError(
-            f"context must have shape [T, {channels}] or [B, T, {channels}] with at least one point, "
-            f"got {list(points.shape)}"
-        )
-    return (points, True) if points.ndim == 3 else (points[None], False)
-
-
-def _check_finite(points: Tensor, lengths: Tensor) -> None:
-    """Refuse values that are not finite, except in padding."""
-    valid = torch.arange(points.shape[1]) < lengths[:, None]
-    broken = (~torch.isfinite(points) & valid[..., None]).nonzero()
-    if len(broken):
-        row, time, channel = broken[0].tolist()
-        raise ValueError(
-            f"context holds {len(broken)} values that are not finite, the first in path {row}, point "
-            f"{time}, channel {channel}; remove or fill them"
-        )
-
-
-def _read_lengths(lengths: Iterable[int] | None, points: Tensor) -> Tensor:
-    batch, length, _ = points.shape
-    if lengths is None:
-        return torch.full((batch,), length, dtype=torch.int64)
-    given = torch.as_tensor(list(lengths), dtype=torch.int64)
-    if given.shape != (batch,) or bool((given < 1).any()) or bool((given > length).any()):
-        raise ValueError(f"lengths must be {batch} numbers from 1 to {length}, got {given.tolist()}")
-    return given
-
-
-def _at_least_one(n: int) -> int:
-    if n < 1:
-        raise ValueError(f"the number of samples must be at least 1, got {n}")
-    return n
-
-
-def _check_request(
-    model: MoESequenceRegressor, horizon: int, temperature: float, num_samples: int | None
-) -> None:
-    steps, config = model.config.head.prediction_steps, model.config
-    if horizon < 1:
-        raise ValueError(f"horizon must be at least 1 point, got {horizon}")
-    if not 0 <= temperature < float("inf"):
-        raise ValueError(f"temperature must be 0 or above and finite, got {temperature}")
-    if num_samples is not None:
-        _at_least_one(num_samples)
-    if horizon > steps and not config.can_roll_on:
-        raise ValueError(
-            f"horizon {horizon} needs rolling on from own predictions, but the model predicts "
-            f"{config.target_dim} of {config.input_dim} input channels; ask for at most {steps} points"
-        )
-    acausal = [type(router).__name__ for router in model.routers() if not router.causal]
-    if acausal:
-        raise ValueError(
-            f"{acausal[0]} routes a token by other tokens (causal = False), so this model cannot "
-            f"generate; train with a causal router, e.g. router.kind: topk"
-        )
