@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -82,3 +83,20 @@ class KVCache:
         """Copies of the sequences named, which may repeat: one cache per sampled path."""
         layers = [LayerCache(layer.keys[rows], layer.values[rows]) for layer in self.layers]
         return KVCache(layers, self.points[rows], self.begun)
+
+    @classmethod
+    def joined(cls, caches: Sequence[KVCache]) -> KVCache:
+        """Copies of several caches of one model and one capacity, as one: their sequences in order.
+
+        Raises:
+            ValueError: no caches, or of different capacities.
+        """
+        capacities = {cache.capacity for cache in caches}
+        if len(capacities) != 1:
+            raise ValueError(f"caches of one capacity can be joined, got {sorted(capacities)}")
+        layers = [
+            LayerCache(torch.cat([layer.keys for layer in same]), torch.cat([layer.values for layer in same]))
+            for same in zip(*(cache.layers for cache in caches), strict=True)
+        ]
+        points = torch.cat([cache.points for cache in caches])
+        return cls(layers, points, any(cache.begun for cache in caches))

@@ -6,6 +6,7 @@ cached key. An anchor is data: who computes it from which points decides what ma
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -67,6 +68,16 @@ class Anchor:
         """The anchors of the sequences named, which may repeat."""
         axes = None if self.axes is None else self.axes[rows]
         return Anchor(self.location[rows], self.scale[rows], axes)
+
+
+def join_anchors(anchors: Sequence[Anchor]) -> Anchor:
+    """The anchors of several batches as those of one; all oriented or none."""
+    axes = [anchor.axes for anchor in anchors if anchor.axes is not None]
+    return Anchor(
+        torch.cat([anchor.location for anchor in anchors]),
+        torch.cat([anchor.scale for anchor in anchors]),
+        torch.cat(axes) if axes else None,
+    )
 
 
 def compute_anchor(points: Tensor, lengths: Tensor, config: AnchorConfig) -> Anchor:

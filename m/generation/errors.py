@@ -1,0 +1,15 @@
+"""Why a request was not answered."""
+
+from __future__ import annotations
+
+
+class QueueFullError(RuntimeError):
+    """As many requests wait as may; try again later."""
+
+
+class DeadlineExceededError(TimeoutError):
+    """The answer was not ready by the request's deadline."""
+
+
+class EngineStoppedError(RuntimeError):
+    """The engine takes no requests: it is closing, or its worker has failed."""

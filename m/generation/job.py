@@ -1,0 +1,209 @@
+"""A request on its way through the engine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from m.attention.cache import KVCache
+from m.generation.lane import Lane
+from m.generation.result import GenerationResult
+from m.heads.distribution import StepDistribution
+from m.moe.anchor import Anchor
+from m.moe.config import ModelConfig
+from m.moe.forecast import QUANTILE_PATHS, rows_at_once
+from m.moe.model import MoESequenceRegressor
+from m.moe.request import Array, ForecastRequest
+from m.routing.record import RoutingRecord
+
+MEAN, POINTS, SAMPLES, SPREAD = "mean", "points", "samples", "spread"
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What the model made of a request's contexts.
+
+    Attributes:
+        anchor: of the B contexts.
+        next: distribution of the P points after each, ``[B, P, K]``, anchored.
+        cache: of the B contexts, when own predictions will be fed back.
+        routing: experts that served them.
+    """
+
+    anchor: Anchor
+    next: StepDistribution
+    cache: KVCache | None
+    routing: RoutingRecord
+
+
+@dataclass(frozen=True)
+class _Strand:
+    """So many paths of every context, drawn one after the other from one generator."""
+
+    name: str
+    temperature: float
+    paths: int
+    seed: int | None
+
+
+class Job:
+    """A checked request, the lanes it still has to run, and what came of those that did.
+
+    Args:
+        model: that will serve it.
+        request: what is asked for.
+        quantiles: levels to state, each in (0, 1).
+
+    Raises:
+        ValueError: a level outside (0, 1).
+    """
+
+    def __init__(
+        self, model: MoESequenceRegressor, request: ForecastRequest, quantiles: Sequence[float] = ()
+    ) -> None:
+        for level in quantiles:
+            if not 0.0 < level < 1.0:
+                raise ValueError(f"a quantile level must lie strictly between 0 and 1, got {level}")
+        self.request = request
+        self.model_steps = 0
+        self._config: ModelConfig = model.config
+        self._levels = tuple(dict.fromkeys(float(level) for level in quantiles))
+        self._strands = self._plan()
+        self._reading: Reading | None = None
+        self._coming: dict[str, Iterator[Lane]] = {}  # by strand: lanes that are not made yet
+        self._running: dict[str, Lane] = {}
+        self._drawn: dict[str, list[Tensor]] = {strand.name: [] for strand in self._strands}
+
+    @classmethod
+    def read(
+        cls,
+        model: MoESequenceRegressor,
+        context: Any,
+        horizon: int,
+        *,
+        temperature: float = 0.0,
+        num_samples: int | None = None,
+        quantiles: Sequence[float] = (),
+        lengths: Iterable[int] | None = None,
+        seed: int | None = None,
+    ) -> Job:
+        """Check the arguments of `MoESequenceRegressor.forecast`, and levels.
+
+        Raises:
+            ValueError: what is asked for is malformed, or the model cannot do it.
+        """
+        request = ForecastRequest.read(
+            model,
+            context,
+            horizon,
+            temperature=temperature,
+            num_samples=num_samples,
+            lengths=lengths,
+            seed=seed,
+        )
+        return cls(model, request, quantiles)
+
+    @property
+    def rows(self) -> int:
+        """Contexts B."""
+        return len(self.request.points)
+
+    @property
+    def finished(self) -> bool:
+        """Whether every lane has run."""
+        return self._reading is not None and not self._running
+
+    @property
+    def paths(self) -> int:
+        """Paths of all contexts that may run at once."""
+        return self.rows * sum(strand.paths for strand in self._strands)
+
+    def begin(self, reading: Reading) -> list[Lane]:
+        """Take what was read; the lanes to run first."""
+        self._reading = reading
+        for strand in self._strands:
+            # Made when their turn comes: each holds copies of the contexts' caches.
+            self._coming[strand.name] = self._lanes(strand, reading)
+            self._running[strand.name] = next(self._coming[strand.name])
+        return list(self._running.values())
+
+    def accept(self, lane: Lane) -> Lane | None:
+        """Keep the paths of a lane that is done; the lane to run after it, if there is one.
+
+        Raises:
+            ValueError: the job is not running this lane.
+        """
+        name = next((name for name, running in self._running.items() if running is lane), None)
+        if name is None:
+            raise ValueError("this lane is none of those that the job is running")
+        self._drawn[name].append(lane.paths())
+        after = next(self._coming[name], None)
+        if after is None:
+            del self._running[name]
+        else:
+            self._running[name] = after
+        return after
+
+    def result(self) -> GenerationResult:
+        """What was asked for; the job must be `finished`."""
+        if self._reading is None or not self.finished:
+            raise RuntimeError("the job has lanes to run; its result is not known yet")
+        paths = {name: self._gather(parts) for name, parts in self._drawn.items()}
+        arrange = self.request.arrange
+        mean = arrange(paths[MEAN][:, 0])
+        return GenerationResult(
+            points=arrange(paths[POINTS][:, 0]) if POINTS in paths else mean,
+            mean=mean,
+            samples=arrange(paths[SAMPLES]) if SAMPLES in paths else None,
+            quantiles={level: self._quantile(level, paths) for level in self._levels},
+            routing=self._reading.routing,
+            model_steps=self.model_steps,
+        )
+
+    def _plan(self) -> list[_Strand]:
+        request = self.request
+        strands = [_Strand(MEAN, 0.0, 1, None)]
+        if request.temperature > 0:
+            strands.append(_Strand(POINTS, request.temperature, 1, request.seed))
+        if request.num_samples:
+            strands.append(_Strand(SAMPLES, request.temperature or 1.0, request.num_samples, request.seed))
+        if self._levels and request.horizon > self._config.head.prediction_steps:
+            strands.append(_Strand(SPREAD, 1.0, QUANTILE_PATHS, 0))
+        return strands
+
+    def _lanes(self, strand: _Strand, reading: Reading) -> Iterator[Lane]:
+        """The strand's paths in pieces, as `m.moe.forecast.Rollout` draws them."""
+        generator = torch.Generator().manual_seed(strand.seed) if strand.seed is not None else None
+        device = reading.next.location.device
+        index = torch.arange(self.rows, device=device).repeat_interleave(strand.paths)
+        for rows in torch.split(index, rows_at_once(reading.cache)):
+            yield Lane(
+                self._config,
+                anchor=reading.anchor.take(rows),
+                distribution=reading.next.at((rows,)),
+                position=self.request.lengths.to(device)[rows],
+                horizon=self.request.horizon,
+                temperature=strand.temperature,
+                generator=generator,
+                cache=None if reading.cache is None else reading.cache.take(rows),
+            )
+
+    def _gather(self, parts: Sequence[Tensor]) -> Tensor:
+        """``[B, paths, H, K]``."""
+        return torch.cat(list(parts)).view(self.rows, -1, self.request.horizon, self._config.target_dim)
+
+    def _quantile(self, level: float, paths: dict[str, Tensor]) -> Array:
+        if SPREAD in paths:
+            drawn = self.request.arrange(paths[SPREAD])
+            result: Array = np.quantile(drawn, level, axis=-3)
+            return result
+        reading = self._reading
+        assert reading is not None
+        target = reading.anchor.for_targets(self._config.target_dim)
+        exact = target.in_units(reading.next).quantile(level)[:, : self.request.horizon]
+        return self.request.arrange(exact)

@@ -1,0 +1,31 @@
+"""What a served request gets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from m.moe.request import Array
+from m.routing.record import RoutingRecord
+
+
+@dataclass(frozen=True)
+class GenerationResult:
+    """A forecast, equal to that of `MoESequenceRegressor.forecast` for the same request.
+
+    Arrays have no batch axis when the request's context had none.
+
+    Attributes:
+        points: the path at the asked temperature, ``[B, H, K]``, in the context's units.
+        mean: centre of the predictive distribution, ``[B, H, K]``.
+        samples: drawn paths ``[B, S, H, K]``, or None when none were asked for.
+        quantiles: level -> ``[B, H, K]``, those asked for.
+        routing: experts that served the context's tokens, per layer ``[B, T', ...]``.
+        model_steps: forward passes that the request took part in.
+    """
+
+    points: Array
+    mean: Array
+    samples: Array | None
+    quantiles: dict[float, Array]
+    routing: RoutingRecord
+    model_steps: int
