@@ -173,9 +173,7 @@ class EngineWorker:
                 waited = now - ticket.submitted
                 with suppress(InvalidStateError):
                     ticket.future.set_exception(
-                        DeadlineExceededError(
-                            f"no forecast within the deadline; gave up after {waited:.3g} s"
-                        )
+                        DeadlineExceededError(f"no forecast by the deadline; gave up after {waited:.3g} s")
                     )
             if ticket.future.done():
                 lost.append(ticket.job)
