@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -77,16 +77,16 @@ class Evaluated:
     """What was evaluated, and what came out.
 
     Attributes:
-        subject: name of the model, or of the first forecaster where there is none.
         forecasters: those with scores, the one reported on first.
         result: scores of all.
         windows: that they forecast.
+        experts: analysis of the first forecaster's; None without.
     """
 
-    subject: str
     forecasters: tuple[Forecaster, ...]
     result: EvaluationResult
     windows: EvaluationSet
+    experts: ExpertAnalysis | None = None
 
 
 def evaluate_model(
@@ -110,7 +110,7 @@ def evaluate_model(
 
     Returns:
         The result and the folder with ``evaluation_summary.txt``, ``metrics.json``,
-        ``prediction_<type>.png``, and the pictures and page of `Writing.pictures`.
+        ``prediction_<type>.png``, and the pictures and page of `write_pictures`.
 
     Raises:
         CheckpointError: the model cannot be loaded.
@@ -129,7 +129,7 @@ def evaluate_model(
     evaluated = _evaluate((forecaster, *classical), windows, experiment, missing, oracle=oracle)
     notes = training_notes(trained, experiment.dataset)
     details = _details({"model": str(path), **notes}, experiment)
-    writing = Writing(folder, evaluated, experiment, details, missing)
+    writing = Writing(folder, name, evaluated, experiment=experiment, details=details, missing=missing)
     if name in evaluated.result.failed:
         return writing.everything()
     size = experiment.evaluation.batch_size
@@ -158,7 +158,7 @@ def evaluate_baselines(
 
     Returns:
         The result and the folder with ``evaluation_summary.txt``, ``metrics.json`` and the pictures and
-        page of `Writing.pictures`.
+        page of `write_pictures`.
 
     Raises:
         ConfigError: no baselines, or none of a name, or the folder cannot be written.
@@ -172,7 +172,10 @@ def evaluate_baselines(
     missing: dict[str, str] = {}
     evaluated = _evaluate(classical, windows, experiment, missing, oracle=oracle)
     details = _details({"model": "none"}, experiment)
-    return Writing(folder, evaluated, experiment, details, missing).everything()
+    writing = Writing(
+        folder, classical[0].name, evaluated, experiment=experiment, details=details, missing=missing
+    )
+    return writing.everything()
 
 
 class Writing:
@@ -182,6 +185,7 @@ class Writing:
 
     Args:
         folder: exists and can be written.
+        subject: name of the model, or of the first forecaster where there is none; it may have failed.
         evaluated: what to write of.
         experiment: says which data.
         details: what was evaluated, when, and on which data; stand at the head of all documents.
@@ -191,12 +195,15 @@ class Writing:
     def __init__(
         self,
         folder: Path,
+        subject: str,
         evaluated: Evaluated,
+        *,
         experiment: ExperimentConfig,
         details: Mapping[str, str],
         missing: dict[str, str],
     ) -> None:
         self._folder = folder
+        self._subject = subject
         self._evaluated = evaluated
         self._experiment = experiment
         self._details = details
@@ -223,40 +230,52 @@ class Writing:
             "removal of an earlier evaluation's pictures",
             lambda: remove_earlier(self._folder, self._experiment.dataset.type_names),
         )
-        experts = None
         if analyse is None:
             self.scores()
         else:
             self._missing[_EXPERTS] = "the evaluation was stopped before it"
             self.scores()
-            experts = self._attempt(_EXPERTS, analyse)
-            self.scores(experts)
+            self._evaluated = replace(self._evaluated, experts=self._attempt(_EXPERTS, analyse))
+            self.scores()
         noted = len(self._missing)
-        self.pictures(experts)
+        self.pictures()
         if draw_predictions is not None:
             self._attempt(f"{PREDICTION}_<type>.png", draw_predictions)
-        result = self._evaluated.result
         if len(self._missing) > noted:
-            self.scores(experts)  # they say what is missing
+            self.scores()  # they say what is missing
+        result = self._evaluated.result
         if self._missing or result.failed:
             raise IncompleteEvaluationError(result, self._folder, self._missing)
         return result, self._folder
 
-    def scores(self, experts: ExpertAnalysis | None = None) -> None:
+    def scores(self) -> None:
         """Write ``evaluation_summary.txt`` and ``metrics.json``."""
         for name, render in ((SUMMARY_TEXT, self._summary), (METRICS_JSON, self._document)):
-            self._attempt(name, partial(self._write, name, render, experts))
+            self._attempt(name, partial(self._write, name, render))
 
-    def _summary(self, experts: ExpertAnalysis | None) -> str:
+    def pictures(self) -> None:
+        """Draw the numbers, and write the interactive report; see `write_pictures`."""
+        result, details = self._evaluated.result, dict(self._details)
+        if result.absent_types:
+            details["no windows of"] = ", ".join(result.absent_types)
+        details |= {f"no scores of {name}": reason for name, reason in result.failed.items()}
+        makers = self._attempt(
+            "pictures and page", lambda: _picture_makers(self._evaluated, self._folder, details)
+        )
+        for name, make in (makers or {}).items():
+            self._attempt(name, make)
+
+    def _summary(self) -> str:
         notes = {f"no {part}": reason for part, reason in self._missing.items()}
         return render_text(
             self._evaluated.result,
-            title=f"Evaluation of {self._evaluated.subject}",
+            title=f"Evaluation of {self._subject}",
             details={**self._details, **notes},
-            experts=experts,
+            experts=self._evaluated.experts,
         )
 
-    def _document(self, experts: ExpertAnalysis | None) -> str:
+    def _document(self) -> str:
+        experts = self._evaluated.experts
         content = {
             **self._details,
             "dataset": to_dict(self._experiment.dataset),
@@ -266,58 +285,8 @@ class Writing:
         }
         return json.dumps(content, indent=2, allow_nan=False) + "\n"
 
-    def _write(
-        self, name: str, render: Callable[[ExpertAnalysis | None], str], experts: ExpertAnalysis | None
-    ) -> None:
-        write_text_atomic(self._folder / name, render(experts))
-
-    def pictures(self, experts: ExpertAnalysis | None = None) -> None:
-        """Draw the numbers, and write the interactive report.
-
-        ``metrics_comparison.png``, ``error_per_step.png``, ``trajectory_analysis_dashboard.png`` and
-        ``report.html``; ``coverage_per_step.png`` and ``rank_histogram.png`` when a forecaster states
-        intervals or a distribution; ``expert_specialisation.png`` and ``expert_worth.png`` for a model with
-        experts.
-        """
-        evaluated = self._evaluated
-        result, windows = evaluated.result, evaluated.windows
-        forecast = forecast_all(evaluated.forecasters[0], windows, REPORT_BATCH)
-        errors = position_error(forecast.mean, windows.targets)
-        draw: dict[str, Callable[[], Figure | None]] = {
-            "metrics_comparison": lambda: plot_metrics_comparison(result),
-            "error_per_step": lambda: plot_error_per_step(result),
-            "coverage_per_step": lambda: plot_coverage_per_step(result),
-            "rank_histogram": lambda: plot_rank_histograms(result),
-            "trajectory_analysis_dashboard": lambda: plot_dashboard(result, windows, errors, experts),
-        }
-        if experts is not None:
-            draw["expert_specialisation"] = lambda: plot_specialisation(experts)
-            draw["expert_worth"] = lambda: plot_worth(experts)
-        for name, make in draw.items():
-            self._attempt(f"{name}.png", partial(self._save, name, make))
-        self._attempt(
-            REPORT,
-            lambda: write_evaluation_report(
-                self._folder,
-                evaluated.forecasters,
-                result,
-                windows,
-                forecast,
-                details=self._page_details(),
-                experts=experts,
-            ),
-        )
-
-    def _page_details(self) -> dict[str, str]:
-        result, details = self._evaluated.result, dict(self._details)
-        if result.absent_types:
-            details["no windows of"] = ", ".join(result.absent_types)
-        return details | {f"no scores of {name}": reason for name, reason in result.failed.items()}
-
-    def _save(self, name: str, make: Callable[[], Figure | None]) -> None:
-        figure = make()
-        if figure is not None:
-            save_figure(figure, self._folder / f"{name}.png")
+    def _write(self, name: str, render: Callable[[], str]) -> None:
+        write_text_atomic(self._folder / name, render())
 
     def _attempt(self, part: str, make: Callable[[], T]) -> T | None:
         self._missing.pop(part, None)  # a second attempt counts
@@ -326,6 +295,48 @@ class Writing:
         except _EXPECTED as error:
             self._missing[part] = _in_words(error)
             return None
+
+
+def write_pictures(evaluated: Evaluated, folder: Path, details: Mapping[str, str]) -> list[Path]:
+    """Draw the numbers of an evaluation, and write the interactive report; returns the written files.
+
+    ``metrics_comparison.png``, ``error_per_step.png``, ``trajectory_analysis_dashboard.png`` and
+    ``report.html``; ``coverage_per_step.png`` and ``rank_histogram.png`` when a forecaster states intervals
+    or a distribution; ``expert_specialisation.png`` and ``expert_worth.png`` for a model with experts.
+    """
+    made = [make() for make in _picture_makers(evaluated, folder, details).values()]
+    return [path for path in made if path is not None]
+
+
+def _picture_makers(
+    evaluated: Evaluated, folder: Path, details: Mapping[str, str]
+) -> dict[str, Callable[[], Path | None]]:
+    """File name -> what writes it and returns its path, or None where there is nothing to show."""
+    result, windows, experts = evaluated.result, evaluated.windows, evaluated.experts
+    forecast = forecast_all(evaluated.forecasters[0], windows, REPORT_BATCH)
+    errors = position_error(forecast.mean, windows.targets)
+    figures: dict[str, Callable[[], Figure | None]] = {
+        "metrics_comparison": lambda: plot_metrics_comparison(result),
+        "error_per_step": lambda: plot_error_per_step(result),
+        "coverage_per_step": lambda: plot_coverage_per_step(result),
+        "rank_histogram": lambda: plot_rank_histograms(result),
+        "trajectory_analysis_dashboard": lambda: plot_dashboard(result, windows, errors, experts),
+    }
+    if experts is not None:
+        figures["expert_specialisation"] = lambda: plot_specialisation(experts)
+        figures["expert_worth"] = lambda: plot_worth(experts)
+    makers: dict[str, Callable[[], Path | None]] = {
+        f"{name}.png": partial(_save, make, folder / f"{name}.png") for name, make in figures.items()
+    }
+    makers[REPORT] = lambda: write_evaluation_report(
+        folder, evaluated.forecasters, result, windows, forecast, details=details, experts=experts
+    )
+    return makers
+
+
+def _save(make: Callable[[], Figure | None], path: Path) -> Path | None:
+    figure = make()
+    return None if figure is None else save_figure(figure, path)
 
 
 def _details(subject: Mapping[str, str], experiment: ExperimentConfig) -> dict[str, str]:
@@ -369,7 +380,7 @@ def _evaluate(
         keep_going=True,
     )
     scored = tuple(each for each in forecasters if each.name not in result.failed)
-    return Evaluated(forecasters[0].name, scored, result, windows)
+    return Evaluated(scored, result, windows)
 
 
 def _in_words(error: Exception) -> str:
