@@ -53,13 +53,10 @@ def load(name_or_path: str | Path, *, device: str | torch.device | None = None) 
         CheckpointError: no such name or path (lists the registered names and the nearest), or nothing
             there that can be loaded.
     """
-    known = registered_models()
-    if isinstance(name_or_path, str) and name_or_path in known:
-        path = _registered_path(known[name_or_path])
-    else:
-        path = Path(name_or_path).expanduser()
-        if not path.exists():
-            raise CheckpointError(_not_found(str(name_or_path), known))
+    registered = registered_path(name_or_path) if isinstance(name_or_path, str) else None
+    path = registered or Path(name_or_path).expanduser()
+    if not path.exists():
+        raise CheckpointError(_not_found(str(name_or_path), registered_models()))
     return _load_path(path).to(device or "cpu")
 
 
@@ -78,6 +75,16 @@ def registered_models() -> dict[str, EntryPoint]:
                 f"{point.value}; uninstall one, or load the model by its path"
             )
     return found
+
+
+def registered_path(name: str) -> Path | None:
+    """Where the registered model of a name lies; None when no installed application registers the name.
+
+    Raises:
+        CheckpointError: the application that registered it is broken, or two claim the name.
+    """
+    point = registered_models().get(name)
+    return None if point is None else _existing_path(point)
 
 
 def save_release(
@@ -155,7 +162,7 @@ def _load_release(folder: Path) -> MoESequenceRegressor:
     return build_model(content["model_config"], weights, source=str(folder))
 
 
-def _registered_path(point: EntryPoint) -> Path:
+def _existing_path(point: EntryPoint) -> Path:
     origin = f"registered model {point.name!r} ({point.value})"
     try:
         found: Any = point.load()

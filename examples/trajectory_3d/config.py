@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from examples.trajectory_3d.dataset_config import DatasetConfig
 from m._checks import at_least
+from m.config import apply_overrides, from_dict
+from m.heads.config import HeadConfig
 from m.moe.config import ModelConfig
 from m.training.config import TrainingConfig
 
@@ -69,6 +73,36 @@ class ExperimentConfig:
                 f"model.head.prediction_steps {steps} exceeds dataset.prediction_length {horizon}, "
                 f"so its last steps would have no target; lower the one or raise the other"
             )
+
+
+def experiment_to_judge(
+    content: Mapping[str, Any], overrides: Sequence[str], source: str
+) -> ExperimentConfig:
+    """An experiment for the evaluation of a model that exists: what counts is its data and its judgement.
+
+    The model forecasts any horizon, so one that is shorter than the head's steps is no error, as it would be
+    in training.
+
+    Args:
+        content: of the configuration.
+        overrides: ``dotted.key=value``.
+        source: of the content, for messages.
+
+    Raises:
+        ConfigError: see `m.config.load_config`.
+    """
+    settings = apply_overrides(content, overrides)
+    dataset, model = settings.get("dataset"), settings.setdefault("model", {})
+    head = model.setdefault("head", {}) if isinstance(model, dict) else None
+    if isinstance(dataset, dict) and isinstance(head, dict):
+        horizon, steps = (
+            dataset.get("prediction_length"),
+            head.get("prediction_steps", HeadConfig.prediction_steps),
+        )
+        if isinstance(horizon, int) and isinstance(steps, int) and 1 <= horizon < steps:
+            head["prediction_steps"] = horizon
+    source = f"{source} with {' '.join(overrides)}" if overrides else source
+    return from_dict(ExperimentConfig, settings, source=source)
 
 
 def check_run_name(name: str) -> str:

@@ -5,12 +5,12 @@ measured, as `EvaluationResult.true_path`: smoothness and temporal consistency d
 read only beside what the true motion scores.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from examples.trajectory_3d.arrays import Float64Array, IntArray
+from examples.trajectory_3d.arrays import BoolArray, Float64Array, IntArray
 from examples.trajectory_3d.baselines import baseline_names
 from examples.trajectory_3d.bootstrap import bootstrap_interval
 from examples.trajectory_3d.evaluation_set import MIXED, EvaluationSet
@@ -56,6 +56,7 @@ class EvaluationResult:
         absent_types: names of the types without windows.
         num_windows, context_length, horizon: N, L and H.
         dt: seconds between points.
+        failed: name -> reason of the forecasters without scores, see `evaluate`.
     """
 
     forecasters: tuple[ForecasterScores, ...]
@@ -67,6 +68,7 @@ class EvaluationResult:
     context_length: int
     horizon: int
     dt: float
+    failed: Mapping[str, str] = field(default_factory=dict)
 
     def best_baseline(self, group: str) -> ForecasterScores | None:
         """Return the baseline with the smallest position error in the group, or None without baselines."""
@@ -105,6 +107,7 @@ def evaluate(
     seed: int = 0,
     reference: PathForecast | None = None,
     reference_name: str = "oracle",
+    keep_going: bool = False,
 ) -> EvaluationResult:
     """Forecast every window with every forecaster and measure the forecasts.
 
@@ -117,10 +120,11 @@ def evaluate(
         reference: a forecast of the same windows to compare errors with, as the oracles make; its mean is NaN
             throughout a window that it does not forecast.
         reference_name: how it is called in tables.
+        keep_going: score the others when a forecaster fails, and say why in `EvaluationResult.failed`.
 
     Raises:
         ValueError: for no forecasters, equal names, a batch size below 1, or a reference for other windows.
-        ForecastError: for a forecast of wrong shape or one that is not finite; names forecaster and window.
+        ForecastError: see `forecast_all`; with ``keep_going`` only when every forecaster fails.
     """
     names = [forecaster.name for forecaster in forecasters]
     if not names or len(set(names)) != len(names):
@@ -138,8 +142,18 @@ def evaluate(
         scorer = GroupScorer(forecast, evaluation_set, seed, errors)
         return ForecasterScores(name, name in classical, scorer.all_groups())
 
+    scored, failed = [], {}
+    for forecaster in forecasters:
+        try:
+            forecast = forecast_all(forecaster, evaluation_set, batch_size)
+        except ForecastError as error:
+            failed[forecaster.name] = str(error)
+            if not keep_going or len(failed) == len(forecasters):
+                raise ForecastError("; ".join(failed.values())) from error
+        else:
+            scored.append(score(forecaster.name, forecast))
     return EvaluationResult(
-        forecasters=tuple(score(f.name, forecast_all(f, evaluation_set, batch_size)) for f in forecasters),
+        forecasters=tuple(scored),
         true_path=score("true path", PathForecast(mean=evaluation_set.targets)),
         reference=limit,
         group_names=tuple(groups),
@@ -148,6 +162,7 @@ def evaluate(
         context_length=evaluation_set.context.shape[1],
         horizon=evaluation_set.horizon,
         dt=evaluation_set.dt,
+        failed=failed,
     )
 
 
@@ -177,35 +192,52 @@ def forecast_all(forecaster: Forecaster, evaluation_set: EvaluationSet, batch_si
         Forecast of the N windows in order. What every batch states beside the mean is kept.
 
     Raises:
-        ForecastError: for a forecast of wrong shape or one that is not finite; names forecaster and window.
+        ForecastError: a forecast that is refused, of wrong shape, or not finite; names forecaster and
+            windows.
     """
     parts = []
     for first in range(0, len(evaluation_set.context), batch_size):
         context = evaluation_set.context[first : first + batch_size]
-        part = forecaster.forecast(context, evaluation_set.horizon)
-        _check_forecast(part, forecaster.name, first, evaluation_set, len(context))
+        windows = f"windows {first} to {first + len(context) - 1}"
+        try:
+            part = forecaster.forecast(context, evaluation_set.horizon)
+        except ValueError as error:
+            raise ForecastError(
+                f"forecaster {forecaster.name!r} cannot forecast {windows}: {error}"
+            ) from error
+        expected = (len(context), evaluation_set.horizon, 3)
+        if part.mean.shape != expected:
+            raise ForecastError(
+                f"forecaster {forecaster.name!r} returned shape {list(part.mean.shape)} for {windows}, "
+                f"expected {list(expected)}"
+            )
         parts.append(part)
-    return join_forecasts(parts)
+    forecast = join_forecasts(parts)
+    _check_finite(forecast, forecaster.name, evaluation_set)
+    return forecast
 
 
-def _check_forecast(
-    forecast: PathForecast, name: str, first: int, evaluation_set: EvaluationSet, count: int
-) -> None:
-    expected = (count, evaluation_set.horizon, 3)
-    if forecast.mean.shape != expected:
-        raise ForecastError(
-            f"forecaster {name!r} returned shape {list(forecast.mean.shape)} for windows {first} to "
-            f"{first + count - 1}, expected {list(expected)}"
-        )
+def _check_finite(forecast: PathForecast, name: str, evaluation_set: EvaluationSet) -> None:
     parts = [("position", forecast.mean)]
     parts += [(f"{level} quantile", values) for level, values in (forecast.quantiles or {}).items()]
     if forecast.samples is not None:
         parts.append(("sampled position", forecast.samples))
     for label, values in parts:
-        if not np.isfinite(values).all():
-            window, *_, step, _ = np.argwhere(~np.isfinite(values))[0].tolist()
-            kind = evaluation_set.type_names[int(evaluation_set.type_ids[first + window])]
+        broken: BoolArray = np.logical_not(np.isfinite(values))
+        if broken.any():
+            window, *_, step, _ = np.argwhere(broken)[0].tolist()
+            kind = evaluation_set.type_names[int(evaluation_set.type_ids[window])]
             raise ForecastError(
-                f"forecaster {name!r} returned a {label} that is not finite for window {first + window} "
-                f"({kind}) at step {step + 1}; no metric is computed from it. Check the weights and the input"
+                f"forecaster {name!r} returned a {label} that is not finite for window {window} ({kind}) at "
+                f"step {step + 1}, and such forecasts for {_counted(broken, evaluation_set)}; no metric is "
+                "computed from them. Check the weights and the input"
             )
+
+
+def _counted(broken: BoolArray, evaluation_set: EvaluationSet) -> str:
+    """How many windows hold a True, [N, ...], in all and by motion type."""
+    windows = np.any(broken.reshape(broken.shape[0], -1), axis=1)
+    counts = {group: int(windows[rows].sum()) for group, rows in evaluation_set.groups().items()}
+    total = counts.pop(MIXED)
+    kinds = ", ".join(f"{kind} {count}" for kind, count in counts.items() if count)
+    return f"{total} of {len(windows)} windows ({kinds})"

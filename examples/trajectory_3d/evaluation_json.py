@@ -18,6 +18,7 @@ def to_json(result: EvaluationResult) -> dict[str, Any]:
         format, version: "trajectory_3d.evaluation", 1.
         num_windows, context_length, horizon: int; dt: seconds.
         absent_types: names of the motion types without windows.
+        failed: forecaster -> why it has no scores.
         metrics: list of {name, unit, better, description}, in report order.
         forecasters: list of {name, is_baseline, groups}; true_path: the same for the true continuation;
             reference: the same for the reference on the windows that it forecasts, or None.
@@ -37,6 +38,7 @@ def to_json(result: EvaluationResult) -> dict[str, Any]:
         "horizon": result.horizon,
         "dt": result.dt,
         "absent_types": list(result.absent_types),
+        "failed": dict(result.failed),
         "metrics": [
             {"name": spec.name, "unit": spec.unit, "better": spec.better, "description": spec.description}
             for spec in METRICS

@@ -33,7 +33,7 @@ gn: position error over the horizon / spread of the context, geometric mean over
 valid: share of the horizon before the error first exceeds 0.4 spreads. NLL: nats per coordinate, in units
 of the spread. ranks uneven: share of the rank histogram in a wrong bin, 0 is calibrated.
 * best of the forecasters. temporal_consistency and smoothness describe a path alone, so none is best:
-compare them with the true path. n/a: the horizon is too short to define the value.
+compare them with the true path. n/a: the horizon is too short, or the windows too few, to define the value.
 All metrics are defined in docs/metrics.md."""
 
 HEADING_WIDTH = 12  # longer words of a heading are broken, so that tables fit 80 columns
@@ -112,6 +112,7 @@ def _header(result: EvaluationResult, title: str, details: Mapping[str, str]) ->
     }
     if result.absent_types:
         facts["no windows of"] = ", ".join(result.absent_types)
+    facts |= {f"no scores of {name}": reason for name, reason in result.failed.items()}
     width = max(len(name) for name in facts)
     lines = [title, "=" * len(title), *(f"{name:<{width}}  {value}" for name, value in facts.items())]
     return "\n".join(_ascii(line) for line in lines)

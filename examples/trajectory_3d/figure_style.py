@@ -108,7 +108,12 @@ def frame_2d(axes: Axes, paths: Sequence[FloatArray], plane: tuple[int, int]) ->
 
 
 def use_log_scale(axes: Axes) -> None:
-    """Logarithmic y axis whose ticks read as plain numbers: 0.02, 0.05, 0.1."""
+    """Logarithmic y axis whose ticks read as plain numbers: 0.02, 0.05, 0.1.
+
+    An axis on which nothing above zero was drawn stays as it is: it has no logarithm to show.
+    """
+    if not np.isfinite(axes.dataLim.minposy):
+        return
     axes.set_yscale("log")
     axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0), numticks=12))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from examples.trajectory_3d.run_folder import BEST_MODEL, CONFIG, OUTPUT_ROOT
+from examples.trajectory_3d.run_folder import (
+    BEST_MODEL,
+    CONFIG,
+    FINAL_MODEL,
+    OUTPUT_ROOT,
+    TRAINING_STATE,
+)
+
+RELEASE_WEIGHTS = "model.safetensors"
+RELEASE_CARD = "card.json"
 
 
 class ModelNotFoundError(FileNotFoundError):
@@ -19,10 +29,12 @@ class FoundModel:
     Attributes:
         path: the checkpoint.
         config: resolved configuration of its run, None when there is none beside it.
+        card: of a release, which says what it was trained on; None without.
     """
 
     path: Path
     config: Path | None
+    card: Path | None = None
 
     @property
     def name(self) -> str:
@@ -32,7 +44,8 @@ class FoundModel:
 
 def find_models(root: Path = OUTPUT_ROOT) -> list[FoundModel]:
     """All best models below ``root``, newest first."""
-    paths = sorted(root.glob(f"**/{BEST_MODEL}"), key=lambda path: path.stat().st_mtime, reverse=True)
+    paths = [path for path in root.glob(f"**/{BEST_MODEL}") if path.is_file()]  # no links to what is gone
+    paths.sort(key=lambda path: path.stat().st_mtime, reverse=True)
     return [_described(path) for path in paths]
 
 
@@ -52,17 +65,57 @@ def latest_model(root: Path = OUTPUT_ROOT) -> FoundModel:
 
 
 def model_at(path: Path) -> FoundModel:
-    """The model that a path means: a checkpoint, or the best one of a run's folder.
+    """The model that a path means: a checkpoint, or the best one of a run's folder, else its final one.
 
     Raises:
-        ModelNotFoundError: there is none.
+        ModelNotFoundError: there is none; says so of a training that has saved none yet.
     """
-    file = path / BEST_MODEL if path.is_dir() else path
-    if not file.is_file():
-        others = ", ".join(str(found.path) for found in find_models()[:3])
-        hint = f"; found elsewhere: {others}" if others else "; train one with trajectory-3d-train"
-        raise ModelNotFoundError(f"no model at {file}{hint}")
+    if path.is_dir():
+        names = (BEST_MODEL, FINAL_MODEL)
+        file = next((path / name for name in names if (path / name).is_file()), path / BEST_MODEL)
+    else:
+        file = path
+    if file.name == TRAINING_STATE or not file.is_file():
+        raise ModelNotFoundError(_no_model(file))
     return _described(file)
+
+
+def released_model(name_or_path: str) -> FoundModel | None:
+    """The shipped model that a text means, as `m.load` takes it; None when it means no shipped model.
+
+    A registered name comes first, whatever lies in the working folder. A run's folder is none, even one that
+    also holds a release: its own model is what was trained there.
+
+    Raises:
+        CheckpointError: the application that registered the name is broken.
+    """
+    path = Path(name_or_path)
+    if not path.suffix and os.sep not in name_or_path:
+        from m.release import registered_path  # noqa: PLC0415  (torch, only for what may be a name)
+
+        path = registered_path(name_or_path) or path
+    folder = path.parent if path.name == RELEASE_WEIGHTS else path
+    if not (folder / RELEASE_WEIGHTS).is_file() or (path == folder and (folder / BEST_MODEL).is_file()):
+        return None
+    card = folder / RELEASE_CARD
+    return FoundModel(folder / RELEASE_WEIGHTS, None, card if card.is_file() else None)
+
+
+def _no_model(file: Path) -> str:
+    """Why there is no model, and what to do."""
+    folder = file.parent
+    if file.name == TRAINING_STATE:
+        return f"{file} is what a training resumes from, not a model; name {BEST_MODEL} or the folder instead"
+    if file.name == BEST_MODEL and (folder / TRAINING_STATE).is_file():
+        return (
+            f"no model in {folder}: its training stopped before the first validation (there is only "
+            f"{TRAINING_STATE}); go on with it: trajectory-3d-train {folder / CONFIG} --name {folder.name} "
+            f"--output-root {folder.parent} --resume"
+        )
+    others = ", ".join(str(found.path) for found in find_models()[:3])
+    return f"no model at {file}" + (
+        f"; found elsewhere: {others}" if others else "; train one with trajectory-3d-train"
+    )
 
 
 def _described(path: Path) -> FoundModel:

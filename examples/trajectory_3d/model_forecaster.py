@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 
 import numpy as np
+import torch
 
 from examples.trajectory_3d.arrays import FloatArray, IntArray
 from examples.trajectory_3d.densities import LocationScaleDensity
@@ -54,7 +55,7 @@ class ModelForecaster:
             quantiles={level: forecast.quantile(level) for level in QUANTILE_LEVELS},
             expert_ids=self._leading_experts(forecast.routing.layers, horizon),
             samples=forecast.samples,
-            density=None if forecast.marginals is None else _density(forecast.marginals),
+            density=_density(forecast.marginals),
         )
 
     @staticmethod
@@ -65,7 +66,12 @@ class ModelForecaster:
         return np.repeat(leading[:, None], horizon, axis=1)
 
 
-def _density(marginals: StepDistribution) -> LocationScaleDensity:
+def _density(marginals: StepDistribution | None) -> LocationScaleDensity | None:
+    # Weights that are not finite give no density; who evaluates sees it in the mean or the quantiles.
+    if marginals is None or not all(
+        bool(torch.isfinite(part).all()) for part in (marginals.location, marginals.scale)
+    ):
+        return None
     freedom = marginals.degrees_of_freedom
     return LocationScaleDensity(
         marginals.kind,

@@ -15,6 +15,8 @@ from m.config import dump_yaml, read_yaml, write_yaml
 
 OUTPUT_ROOT = Path("outputs/trajectory_3d")
 BEST_MODEL = "best_model.pt"
+FINAL_MODEL = "final_model.pt"
+TRAINING_STATE = "training_state.pt"
 CONFIG = "config.yaml"
 SUMMARY = "training_summary.yaml"
 LOG = "training_log.jsonl"

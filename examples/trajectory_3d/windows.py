@@ -12,16 +12,17 @@ def evaluation_windows(config: DatasetConfig, split: Split, count: int) -> Evalu
     """The first ``count`` windows of a split; the same for every model that is compared on them.
 
     Raises:
-        ConfigError: an unknown motion type, or an option that the type does not have or cannot use.
+        ConfigError: an unknown motion type, or an option that the type does not have or cannot use, or
+            settings so extreme that a position is not finite.
     """
     try:
         batch = fixed_set(config, split, count, seed=config.evaluation_seed)
+        return EvaluationSet(
+            context=batch.context.numpy(),
+            targets=batch.targets.numpy(),
+            type_ids=batch.type_ids.numpy(),
+            type_names=batch.type_names,
+            dt=config.time_step,
+        )
     except ValueError as error:
         raise ConfigError(str(error)) from error
-    return EvaluationSet(
-        context=batch.context.numpy(),
-        targets=batch.targets.numpy(),
-        type_ids=batch.type_ids.numpy(),
-        type_names=batch.type_names,
-        dt=config.time_step,
-    )

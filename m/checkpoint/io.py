@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 import struct
 import zipfile
 from collections.abc import Mapping
@@ -70,7 +71,7 @@ def load_checkpoint(
         content = torch.load(file, map_location=map_location, weights_only=True)
     except pickle.UnpicklingError as error:
         raise CheckpointError(
-            f"{file}: refused, it holds objects or code instead of plain content ({_first_line(error)}); "
+            f"{file}: refused, it holds objects or code instead of plain content{_foreign_class(error)}; "
             "only load checkpoints written by this package"
         ) from error
     except _FOREIGN as error:
@@ -97,6 +98,8 @@ def _check_archive(file: Path) -> None:
 
 
 def _archive_problem(file: Path) -> str | None:
+    if not file.stat().st_size:
+        return "not a checkpoint, the file is empty; copy it again or use another one"
     if not zipfile.is_zipfile(file):
         with file.open("rb") as stream:
             begins_as_archive = stream.read(4) == b"PK\x03\x04"
@@ -134,6 +137,12 @@ def _check_content(file: Path, content: Any, kind: str | None) -> dict[str, Any]
     except TypeError as error:
         raise CheckpointError(f"{file}: refused: {error}") from error
     return plain
+
+
+def _foreign_class(error: pickle.UnpicklingError) -> str:
+    """The class that was refused, in brackets. The rest of torch's text tells how to load it all the same."""
+    found = re.search(r"GLOBAL (\S+)", str(error))
+    return f" ({found[1]})" if found else ""
 
 
 def _first_line(error: BaseException) -> str:

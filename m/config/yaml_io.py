@@ -41,8 +41,12 @@ def read_yaml(path: Path | str) -> dict[str, Any]:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such configuration file") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: cannot be read as UTF-8 text: {error}") from error
+    except IsADirectoryError:
+        raise ConfigError(f"{path}: is a folder, not a configuration; name the YAML file") from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: no configuration, it is not UTF-8 text ({error})") from error
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror})") from error
     data = parse_yaml(text, source=str(path))
     if data is None:
         return {}

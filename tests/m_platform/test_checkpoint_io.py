@@ -208,6 +208,20 @@ def test_truncated_files_are_refused(share, tmp_path):
         load_checkpoint(path)
 
 
+def test_an_empty_file_is_called_empty(tmp_path):
+    (tmp_path / "a.pt").touch()
+    with pytest.raises(CheckpointError, match="the file is empty; copy it again"):
+        load_checkpoint(tmp_path / "a.pt")
+
+
+def test_a_foreign_class_is_named_without_advice_to_load_it(tmp_path):
+    torch.save({"a": Path("x")}, tmp_path / "a.pt")
+    with pytest.raises(CheckpointError, match=r"plain content \(\w+\.[\w.]*PosixPath\); only load") as caught:
+        load_checkpoint(tmp_path / "a.pt")
+    assert "can still be loaded" not in str(caught.value)
+    assert str(caught.value).isprintable()  # torch's own text is coloured
+
+
 def test_a_flipped_bit_in_the_weights_is_found(tmp_path):
     path = tmp_path / "a.pt"
     weights = torch.randn(1000)

@@ -91,6 +91,8 @@ def test_file_errors_name_file_and_place(tmp_path):
     broken.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ConfigError, match="UTF-8"):
         load_config(ModelConfig, broken)
+    with pytest.raises(ConfigError, match="is a folder, not a configuration"):
+        load_config(ModelConfig, tmp_path)
 
 
 @pytest.mark.parametrize("override", ["dim", "=3", "router..n=1", "dim.x=3"])

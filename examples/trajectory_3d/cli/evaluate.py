@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
@@ -10,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from examples.trajectory_3d.cli.entry import run
 from examples.trajectory_3d.cli.options import add_device, parse_with_overrides, resolve_device
-from examples.trajectory_3d.config import ExperimentConfig
-from m.config import ConfigError, load_config
+from examples.trajectory_3d.config import ExperimentConfig, experiment_to_judge
+from m.config import ConfigError, read_yaml
 
 if TYPE_CHECKING:
     from examples.trajectory_3d.model_discovery import FoundModel
@@ -32,7 +33,8 @@ def parser() -> argparse.ArgumentParser:
         "paths",
         nargs="*",
         metavar="MODEL [CONFIG]",
-        help="checkpoint or run folder; YAML (default: the run's own)",
+        help="checkpoint, run folder, or shipped model by folder or name (trajectory-3d, "
+        "trajectory-3d-wide); YAML (default: the run's own, or what the shipped model's card tells)",
     )
     made.add_argument("--latest", action="store_true", help="the model that improved last")
     made.add_argument("--interactive", action="store_true", help="choose from the models below the outputs")
@@ -69,10 +71,17 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _evaluate(argv: Sequence[str] | None) -> None:
     arguments, overrides = parse_with_overrides(parser(), argv)
+    for override in overrides:
+        if override.startswith(("model.", "training.")):
+            print(f"note: {override} changes nothing: what is evaluated is trained already", file=sys.stderr)
     if arguments.no_model:
-        _report(None, load_config(ExperimentConfig, _only_config(arguments), overrides), arguments)
+        _report(None, _experiment(_only_config(arguments), overrides), arguments)
     else:
         _report(*_model_and_experiment(arguments, overrides), arguments)
+
+
+def _experiment(config: Path, overrides: Sequence[str]) -> ExperimentConfig:
+    return experiment_to_judge(read_yaml(config), overrides, str(config))
 
 
 def _only_config(arguments: argparse.Namespace) -> Path:
@@ -86,7 +95,7 @@ def _only_config(arguments: argparse.Namespace) -> Path:
 def _model_and_experiment(
     arguments: argparse.Namespace, overrides: Sequence[str]
 ) -> tuple[Path, ExperimentConfig]:
-    from examples.trajectory_3d.model_discovery import latest_model, model_at  # noqa: PLC0415
+    from examples.trajectory_3d.model_discovery import latest_model  # noqa: PLC0415
 
     paths = arguments.paths
     found_here = arguments.latest or arguments.interactive
@@ -98,14 +107,24 @@ def _model_and_experiment(
     if arguments.interactive:
         found = _chosen_model()
     else:
-        found = latest_model() if arguments.latest else model_at(Path(paths[0]))
+        found = latest_model() if arguments.latest else _named_model(paths[0])
     named = paths[0 if found_here else 1 :]
     config = Path(named[0]) if named else found.config
+    if config is None and found.card is not None:
+        from examples.trajectory_3d.trained_model import released_experiment  # noqa: PLC0415
+
+        return found.path, released_experiment(found.card, overrides)
     if config is None:
         raise ConfigError(
             f"there is no config.yaml beside {found.path}; name a configuration after the model"
         )
-    return found.path, load_config(ExperimentConfig, config, overrides)
+    return found.path, _experiment(config, overrides)
+
+
+def _named_model(name_or_path: str) -> FoundModel:
+    from examples.trajectory_3d.model_discovery import model_at, released_model  # noqa: PLC0415
+
+    return released_model(name_or_path) or model_at(Path(name_or_path))
 
 
 def _chosen_model() -> FoundModel:
@@ -130,18 +149,26 @@ def _report(path: Path | None, experiment: ExperimentConfig, arguments: argparse
 
     from examples.trajectory_3d.baselines import DEFAULT_BASELINES  # noqa: PLC0415
     from examples.trajectory_3d.evaluation_report import render_table  # noqa: PLC0415
-    from examples.trajectory_3d.evaluation_run import evaluate_baselines, evaluate_model  # noqa: PLC0415
+    from examples.trajectory_3d.evaluation_run import (  # noqa: PLC0415
+        IncompleteEvaluationError,
+        evaluate_baselines,
+        evaluate_model,
+    )
 
     named = arguments.baselines
     baselines = DEFAULT_BASELINES if named is None else tuple(name.strip() for name in named.split(","))
     output, oracle = arguments.output, arguments.oracle
     console = Console()
-    if path is None:
-        result, folder = evaluate_baselines(experiment, baselines=baselines, output=output, oracle=oracle)
-    else:
-        device = resolve_device(arguments.device)
-        result, folder = evaluate_model(
-            path, experiment, device=device, output=output, baselines=baselines, oracle=oracle
-        )
+    try:
+        if path is None:
+            result, folder = evaluate_baselines(experiment, baselines=baselines, output=output, oracle=oracle)
+        else:
+            device = resolve_device(arguments.device)
+            result, folder = evaluate_model(
+                path, experiment, device=device, output=output, baselines=baselines, oracle=oracle
+            )
+    except IncompleteEvaluationError as error:
+        console.print(render_table(error.result))
+        raise
     console.print(render_table(result))
     console.print(f"Full tables and pictures are in {folder}", highlight=False, soft_wrap=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -74,7 +75,7 @@ def skill_claims(result: EvaluationResult) -> list[str]:
         f"{result.horizon} points ({result.horizon * result.dt:.3g} s)."
     ]
     best = result.best_baseline(MIXED)
-    if best is not None and best.name != name:
+    if best is not None and best.name != name and mixed.metrics["position_error"] > 0:
         theirs = best.groups[MIXED].metrics["position_error"]
         ratio = theirs / mixed.metrics["position_error"]
         kinds = [group for group in result.group_names if group != MIXED]
@@ -87,12 +88,11 @@ def skill_claims(result: EvaluationResult) -> list[str]:
         sentences.append(
             f"Its 80 % intervals hold {100 * mixed.uncertainty.coverage:.1f} % of the true coordinates."
         )
-    worst = max(
-        (group for group in result.group_names if group != MIXED),
-        key=lambda group: result.forecasters[0].groups[group].skill.gn,
-    )
-    gn = result.forecasters[0].groups[worst].skill.gn
-    sentences.append(f"Hardest for its size is {worst} motion: its error is {100 * gn:.2g} % of the spread.")
+    gns = {kind: scores.skill.gn for kind, scores in result.forecasters[0].groups.items() if kind != MIXED}
+    worst = max((kind for kind, gn in gns.items() if math.isfinite(gn)), key=gns.__getitem__, default=None)
+    if worst is not None:
+        share = 100 * gns[worst]
+        sentences.append(f"Hardest for its size is {worst} motion: its error is {share:.2g} % of the spread.")
     return sentences
 
 
