@@ -127,8 +127,9 @@ def apply_overrides(mapping: Mapping[str, Any], overrides: Iterable[str]) -> dic
     """Return a deep copy of ``mapping`` with ``dotted.key=value`` overrides set.
 
     Values are read as YAML, so ``training.max_steps=100``, ``dataset.type_weights={helical: 1.0}``
-    and ``model.attention.n_kv_heads=null`` all mean what they look like. Whether the key exists and
-    the value fits is checked when the mapping is parsed.
+    and ``model.attention.n_kv_heads=null`` all mean what they look like. A key below one that is null, such
+    as ``dataset.augmentation.reverse=1.0``, switches that on, its other keys at their defaults. Whether the
+    key exists and the value fits is checked when the mapping is parsed.
 
     Raises:
         ConfigError: an override without ``=``, with an empty key, or through a key that is no mapping.
@@ -143,7 +144,9 @@ def apply_overrides(mapping: Mapping[str, Any], overrides: Iterable[str]) -> dic
             raise ConfigError(f"override '{override}' is not of the form key.subkey=value")
         node = result
         for part in path[:-1]:
-            child = node.setdefault(part, {})
+            child = node.get(part)
+            if child is None:  # absent, or switched off by null: its other keys have their defaults
+                child = node[part] = {}
             if not isinstance(child, dict):
                 raise ConfigError(f"override '{override}': '{part}' holds a value, not further keys")
             node = child

@@ -95,6 +95,11 @@ def test_file_errors_name_file_and_place(tmp_path):
         load_config(ModelConfig, tmp_path)
 
 
+def test_a_key_below_null_switches_its_section_on():
+    found = apply_overrides({"data": {"noise": None}}, ["data.noise.std=0.5", "data.noise.skew=2"])
+    assert found == {"data": {"noise": {"std": 0.5, "skew": 2}}}
+
+
 @pytest.mark.parametrize("override", ["dim", "=3", "router..n=1", "dim.x=3"])
 def test_malformed_overrides_are_refused(override):
     with pytest.raises(ConfigError, match="override"):

@@ -3,29 +3,29 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
-from examples.trajectory_3d.baselines import make_baselines
 from examples.trajectory_3d.config import ExperimentConfig
-from examples.trajectory_3d.demo import draw_median_forecasts, example_paths
-from examples.trajectory_3d.evaluation import MIXED, EvaluationResult, evaluate
-from examples.trajectory_3d.evaluation_run import Evaluated, write_pictures
+from examples.trajectory_3d.demo import example_paths
+from examples.trajectory_3d.evaluation import MIXED, EvaluationResult
+from examples.trajectory_3d.evaluation_run import evaluate_model
 from examples.trajectory_3d.experts.analysis import ExpertAnalysis, analyse_experts
 from examples.trajectory_3d.experts.summary import claims as expert_claims
 from examples.trajectory_3d.figure_style import save_figure
 from examples.trajectory_3d.gallery.browser import picture_of
 from examples.trajectory_3d.gallery.pictures import Exhibit, Room, write_page
 from examples.trajectory_3d.live.server import live_server
-from examples.trajectory_3d.model_forecaster import ModelForecaster
+from examples.trajectory_3d.model_discovery import released_model
 from examples.trajectory_3d.report.payload import skill_claims
 from examples.trajectory_3d.run_folder import LOG, PROGRESS_PICTURE
+from examples.trajectory_3d.trained_model import load_trained, released_experiment
 from examples.trajectory_3d.training import TYPE_KNOWN, train
 from examples.trajectory_3d.visualization import plot_motion_types
 from examples.trajectory_3d.windows import evaluation_windows
-from m import load
-from m.config import load_config
+from m.config import ConfigError, load_config
 from m.training import read_jsonl
 
 CONFIGS = Path(__file__).parents[1] / "configs"
@@ -53,12 +53,12 @@ def build_gallery(page: Path, images: Path, work: Path, *, windows: int, browser
     if work.exists():
         shutil.rmtree(work)
     experiment = load_config(ExperimentConfig, CONFIGS / "small_3d_moe.yaml")
-    evaluated = _evaluate(experiment, windows, work / "evaluation")
+    evaluated = _evaluate(windows, work / "evaluation")
     rooms = [
-        _forecasts(evaluated, work / "evaluation"),
-        _scores(evaluated.result, work / "evaluation"),
-        _experts(evaluated, work / "evaluation"),
-        _report(evaluated, work / "evaluation", browser),
+        _forecasts(evaluated.result, evaluated.folder),
+        _scores(evaluated.result, evaluated.folder),
+        _experts(evaluated.experts, evaluated.folder),
+        _report(evaluated, browser),
         _training(work / "quick_test_3d", browser),
         _motion(experiment, work / "demo"),
     ]
@@ -70,20 +70,31 @@ def build_gallery(page: Path, images: Path, work: Path, *, windows: int, browser
     return write_page(rooms, intro, page, images)
 
 
-def _evaluate(experiment: ExperimentConfig, count: int, folder: Path) -> Evaluated:
+@dataclass(frozen=True)
+class _Evaluation:
+    """The shipped model's evaluation, and what it wrote."""
+
+    result: EvaluationResult
+    experts: ExpertAnalysis
+    folder: Path
+
+
+def _evaluate(count: int, folder: Path) -> _Evaluation:
+    """What ``trajectory-3d-eval trajectory-3d`` does, and the analysis of experts for the captions."""
+    found = released_model(SHIPPED)
+    if found is None or found.card is None:
+        raise ConfigError(f"no model is registered as {SHIPPED}; install the package")
+    experiment = released_experiment(found.card, [f"evaluation.test_windows={count}"])
+    device = torch.device("cpu")
+    result, _ = evaluate_model(found.path, experiment, device=device, output=folder, baselines=RIVALS)
     windows = evaluation_windows(experiment.dataset, "test", count)
-    model = load(SHIPPED)
-    forecaster = ModelForecaster(model, SHIPPED, samples=experiment.evaluation.samples)
-    forecasters = (forecaster, *make_baselines(RIVALS))
-    result = evaluate(forecasters, windows)
-    evaluated = Evaluated(forecasters, result, windows, analyse_experts(model, windows))
-    write_pictures(evaluated, folder, {"model": f'load("{SHIPPED}")'})
-    draw_median_forecasts(ModelForecaster(model, SHIPPED), windows, folder, prefix="prediction")
-    return evaluated
+    experts = analyse_experts(load_trained(found.path, device=device).model, windows)
+    if experts is None:
+        raise ConfigError(f"the model {SHIPPED} has no experts to show")
+    return _Evaluation(result, experts, folder)
 
 
-def _forecasts(evaluated: Evaluated, folder: Path) -> Room:
-    result = evaluated.result
+def _forecasts(result: EvaluationResult, folder: Path) -> Room:
     scores = result.forecasters[0]
     exhibits = [
         Exhibit(
@@ -106,7 +117,7 @@ def _forecasts(evaluated: Evaluated, folder: Path) -> Room:
                 ],
             )
         )
-    return Room("Forecasts", f"{_COMMAND}eval --latest", exhibits)
+    return Room("Forecasts", f"{_COMMAND}eval trajectory-3d", exhibits)
 
 
 def _scores(result: EvaluationResult, folder: Path) -> Room:
@@ -118,7 +129,7 @@ def _scores(result: EvaluationResult, folder: Path) -> Room:
     ]
     return Room(
         "How good, and why",
-        f"{_COMMAND}eval --latest --baselines {','.join(RIVALS)}",
+        f"{_COMMAND}eval trajectory-3d --baselines {','.join(RIVALS)}",
         [
             Exhibit(
                 folder / "trajectory_analysis_dashboard.png",
@@ -139,11 +150,11 @@ def _scores(result: EvaluationResult, folder: Path) -> Room:
     )
 
 
-def _experts(evaluated: Evaluated, folder: Path) -> Room:
-    told = expert_claims(_analysis(evaluated))
+def _experts(experts: ExpertAnalysis, folder: Path) -> Room:
+    told = expert_claims(experts)
     return Room(
         "What the experts do",
-        f"{_COMMAND}eval --latest",
+        f"{_COMMAND}eval trajectory-3d",
         [
             Exhibit(folder / "expert_specialisation.png", "which experts serve which motion", told[:-2]),
             Exhibit(folder / "expert_worth.png", "what is missed without each expert", told[-2:]),
@@ -151,22 +162,17 @@ def _experts(evaluated: Evaluated, folder: Path) -> Room:
     )
 
 
-def _analysis(evaluated: Evaluated) -> ExpertAnalysis:
-    if evaluated.experts is None:
-        raise ValueError(f"the model {SHIPPED} has no experts to show")
-    return evaluated.experts
-
-
-def _report(evaluated: Evaluated, folder: Path, browser: str) -> Room:
+def _report(evaluated: _Evaluation, browser: str) -> Room:
+    folder = evaluated.folder
     address = (folder / "report.html").absolute().as_uri()
     top = picture_of(address, folder / "report.png", browser=browser, height=1080)
     whole = picture_of(address, folder / "report_whole.png", browser=browser, height=REPORT_HEIGHT)
     scores = evaluated.result.forecasters[0].groups.values()
     worst = max(group.metrics["position_error"] for group in scores)
-    layers = _analysis(evaluated).layers
+    layers = evaluated.experts.layers
     return Room(
         "The interactive report",
-        f"{_COMMAND}eval --latest   # then open evaluation/report.html",
+        f"{_COMMAND}eval trajectory-3d   # then open evaluation/report.html",
         [
             Exhibit(
                 top,
