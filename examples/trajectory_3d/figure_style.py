@@ -33,10 +33,11 @@ DEFAULT_DPI = 130
 
 
 def new_figure(width: float, height: float, title: str) -> Figure:
-    """Make an empty figure, inches, with a title on top."""
+    """Make an empty figure, inches, with a title (unless it is empty) on top."""
     figure = Figure(figsize=(width, height), layout="constrained", facecolor="white")
     FigureCanvasAgg(figure)
-    figure.suptitle(title, fontsize=14, fontweight="bold")
+    if title:
+        figure.suptitle(title, fontsize=14, fontweight="bold")
     return figure
 
 
