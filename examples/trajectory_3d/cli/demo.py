@@ -16,40 +16,52 @@ from m.config import ConfigError, load_config
 if TYPE_CHECKING:
     from examples.trajectory_3d.forecasters import Forecaster
 
-_BASELINE = "constant acceleration"
+DESCRIPTION = (
+    "Draw example paths of every motion type, and forecasts of them. The forecaster is named in each title: "
+    "the model that comes with the package, another trained model, or a classical baseline."
+)
 _EXAMPLE_PATHS = 4  # of each type
 _SECONDS_SHOWN = 8.0
 
 
 def parser() -> argparse.ArgumentParser:
     """The command's arguments."""
-    made = argparse.ArgumentParser(
-        prog="trajectory-3d-demo",
-        description="Draw example paths of every motion type, and forecasts of them. The forecaster is "
-        "named in each title: a trained model, or the constant-acceleration baseline.",
-        allow_abbrev=False,
+    made = argparse.ArgumentParser(prog="trajectory-3d-demo", description=DESCRIPTION, allow_abbrev=False)
+    add_arguments(made)
+    return made
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what `draw` reads, for every command that draws the demonstration."""
+    parser.add_argument(
+        "model", nargs="?", type=Path, help="checkpoint or run folder (default: the shipped model)"
     )
-    made.add_argument("model", nargs="?", type=Path, help="checkpoint or run folder (default: the baseline)")
-    made.add_argument("--latest", action="store_true", help="forecast with the model trained last")
-    made.add_argument(
+    parser.add_argument("--latest", action="store_true", help="forecast with the model trained last")
+    parser.add_argument(
+        "--baseline",
+        metavar="NAME",
+        help="forecast with a classical baseline, such as constant-acceleration",
+    )
+    parser.add_argument(
         "--output", type=Path, help="folder for the pictures (default: outputs/trajectory_3d/demo)"
     )
-    made.add_argument("--seed", type=int, default=0, help="which paths (default: 0)")
-    add_device(made)
-    return made
+    parser.add_argument("--seed", type=int, default=0, help="which paths (default: 0)")
+    add_device(parser)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point."""
-    return run(lambda: _demo(argv))
+    return run(lambda: draw(parser().parse_args(argv)))
 
 
-def _demo(argv: Sequence[str] | None) -> None:
-    arguments = parser().parse_args(argv)
-    if arguments.model is not None and arguments.latest:
-        raise ConfigError("name a model or use --latest, not both")
-    if arguments.seed < 0:
-        raise ConfigError(f"--seed must be 0 or above, got {arguments.seed}")
+def draw(arguments: argparse.Namespace) -> None:
+    """Draw what the arguments of `add_arguments` ask for, and print the name of every file.
+
+    Raises:
+        ConfigError: a request that means nothing; before any work is done.
+        ModelNotFoundError, CheckpointError: the model is not there, or cannot be read.
+    """
+    _check(arguments)
     # Imported here: torch and matplotlib cost seconds that --help must not.
     from dataclasses import replace  # noqa: PLC0415
 
@@ -59,26 +71,52 @@ def _demo(argv: Sequence[str] | None) -> None:
 
     forecaster, dataset = _choose_forecaster(arguments)
     dataset = replace(dataset, seed=arguments.seed, evaluation_seed=arguments.seed)
+    output = arguments.output or OUTPUT_ROOT / "demo"
     windows = evaluation_windows(dataset, "test", 500)
     paths = example_paths(dataset, count=_EXAMPLE_PATHS, seconds=_SECONDS_SHOWN)
-    for path in run_demo(arguments.output or OUTPUT_ROOT / "demo", forecaster, windows, paths):
+    for path in run_demo(output, forecaster, windows, paths):
         print(path)
 
 
+def _check(arguments: argparse.Namespace) -> None:
+    if sum((arguments.model is not None, arguments.latest, arguments.baseline is not None)) > 1:
+        raise ConfigError("name a model, or use --latest, or --baseline; only one of them")
+    if arguments.baseline is not None and arguments.device != "auto":
+        raise ConfigError("--device chooses where a model runs; leave it out with --baseline")
+    if arguments.seed < 0:
+        raise ConfigError(f"--seed must be 0 or above, got {arguments.seed}")
+
+
 def _choose_forecaster(arguments: argparse.Namespace) -> tuple[Forecaster, DatasetConfig]:
-    from examples.trajectory_3d.model_discovery import latest_model, model_at  # noqa: PLC0415
+    """The forecaster, and the motion that it is for."""
+    from examples.trajectory_3d.weights import DEFAULT_NAME, shipped_dataset  # noqa: PLC0415
 
-    if arguments.model is None and not arguments.latest:
-        from examples.trajectory_3d.baselines import constant_acceleration  # noqa: PLC0415
-
-        return constant_acceleration(), DatasetConfig(
-            sequence_length=64, prediction_length=16, sampling_rate=50.0
-        )
+    if arguments.baseline is not None:
+        return _baseline(arguments.baseline), shipped_dataset()
     from examples.trajectory_3d.model_forecaster import ModelForecaster  # noqa: PLC0415
+
+    device = resolve_device(arguments.device)
+    if arguments.model is None and not arguments.latest:
+        from m import load  # noqa: PLC0415
+
+        return ModelForecaster(load(DEFAULT_NAME, device=device), f"MoE {DEFAULT_NAME}"), shipped_dataset()
+    from examples.trajectory_3d.model_discovery import latest_model, model_at  # noqa: PLC0415
     from m.checkpoint import load_model  # noqa: PLC0415
 
     found = latest_model() if arguments.latest else model_at(arguments.model)
     if found.config is None:
         raise ConfigError(f"there is no config.yaml beside {found.path}, which says what motion it is for")
-    model = load_model(found.path, device=resolve_device(arguments.device))
+    model = load_model(found.path, device=device)
     return ModelForecaster(model, f"MoE {found.name}"), load_config(ExperimentConfig, found.config).dataset
+
+
+def _baseline(name: str) -> Forecaster:
+    from examples.trajectory_3d.baselines import make_baselines  # noqa: PLC0415
+
+    try:
+        made = make_baselines([name])
+    except ValueError as error:
+        raise ConfigError(f"--baseline: {error}") from error
+    if len(made) != 1:
+        raise ConfigError(f"--baseline takes the name of one baseline, got '{name}'")
+    return made[0]
