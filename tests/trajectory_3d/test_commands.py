@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,7 +16,7 @@ import pytest
 import torch
 import yaml
 
-from examples.trajectory_3d.cli import demo, evaluate, train
+from examples.trajectory_3d.cli import compare, demo, evaluate, train
 from examples.trajectory_3d.config import ExperimentConfig
 from examples.trajectory_3d.metrics import position_error
 from examples.trajectory_3d.model_discovery import FoundModel
@@ -333,6 +334,14 @@ def drawn(monkeypatch):
     return seen
 
 
+def test_animations_stand_beside_the_pictures(root, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("examples.trajectory_3d.animation.MOST_FRAMES", 2)
+    animations = {"demo_animation_orbital.gif", "demo_animation_lorenz.gif"}
+    assert demo.main([str(root / "first"), "--output", str(tmp_path), "--animate", "gif"]) == 0
+    assert {path.name for path in tmp_path.iterdir()} == demo_pictures(("orbital", "lorenz")) | animations
+    assert str(tmp_path / "demo_animation_lorenz.gif") in capsys.readouterr().out
+
+
 def test_without_a_model_the_demo_forecasts_with_the_shipped_weights(drawn):
     assert demo.main(["--seed", "3"]) == 0
     output, forecaster, windows, paths = drawn[0]
@@ -363,16 +372,40 @@ def test_a_named_baseline_forecasts_the_same_motion(drawn):
         (["--baseline", "all"], "one baseline"),
         (["--baseline", "last-value", "--device", "cpu"], "leave it out with --baseline"),
         (["--seed", "-1"], "--seed must be 0 or above"),
+        (["--animate", "mp4"], "needs the program ffmpeg"),
         (["absent.pt"], "no model at absent.pt"),
     ],
 )
-def test_demos_that_mean_nothing_are_refused(arguments, message, tmp_path, capsys):
+def test_demos_that_mean_nothing_are_refused(arguments, message, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(shutil, "which", lambda *_, **__: None)  # no ffmpeg
     assert demo.main([*arguments, "--output", str(tmp_path / "demo")]) == 2
     assert message in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("module", ["train", "evaluate", "demo"])
+@pytest.mark.parametrize("arguments", [[], ["--animate"], ["run", "--animate", "gif", "--seed", "4"]])
+def test_compare_demo_is_the_demo(arguments, monkeypatch):
+    seen = []
+    monkeypatch.setattr(demo, "draw", seen.append)
+    assert compare.main(["demo", *arguments]) == demo.main(arguments) == 0
+    by_compare, by_demo = (vars(namespace) for namespace in seen)
+    assert by_compare.pop("work") == demo.draw
+    assert by_compare == by_demo
+
+
+def test_arguments_that_cannot_be_parsed_say_what_to_do(capsys):
+    for main, arguments, message in (
+        (demo.main, ["--animate", "outputs/run"], "a model is named before --animate"),
+        (compare.main, [], "COMMAND"),
+        (compare.main, ["dmeo"], "demo"),
+    ):
+        with pytest.raises(SystemExit) as stop:
+            main(arguments)
+        assert stop.value.code == 2
+        assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("module", ["train", "evaluate", "demo", "compare"])
 def test_help_imports_nothing_heavy(module):
     """The reason that --help answers at once; a clock would only measure the machine."""
     code = (

@@ -22,6 +22,7 @@ DESCRIPTION = (
 )
 _EXAMPLE_PATHS = 4  # of each type
 _SECONDS_SHOWN = 8.0
+_ANIMATION_FORMATS = ("auto", "gif", "mp4")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -45,8 +46,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--output", type=Path, help="folder for the pictures (default: outputs/trajectory_3d/demo)"
     )
+    parser.add_argument(
+        "--animate",
+        nargs="?",
+        const="auto",
+        type=_animation_format,
+        metavar="FORMAT",
+        help="also animate a path of each type, as gif or mp4 (needs ffmpeg); without FORMAT, or with auto, "
+        "mp4 where ffmpeg is found, else gif",
+    )
     parser.add_argument("--seed", type=int, default=0, help="which paths (default: 0)")
     add_device(parser)
+
+
+def _animation_format(text: str) -> str:
+    if text not in _ANIMATION_FORMATS:
+        raise argparse.ArgumentTypeError(
+            f"'{text}' is none of {', '.join(_ANIMATION_FORMATS)}; a model is named before --animate"
+        )
+    return text
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -55,7 +73,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def draw(arguments: argparse.Namespace) -> None:
-    """Draw what the arguments of `add_arguments` ask for, and print the name of every file.
+    """Draw and animate what the arguments of `add_arguments` ask for, and print the name of every file.
 
     Raises:
         ConfigError: a request that means nothing; before any work is done.
@@ -65,10 +83,12 @@ def draw(arguments: argparse.Namespace) -> None:
     # Imported here: torch and matplotlib cost seconds that --help must not.
     from dataclasses import replace  # noqa: PLC0415
 
-    from examples.trajectory_3d.demo import example_paths, run_demo  # noqa: PLC0415
+    from examples.trajectory_3d.animation import animation_suffix  # noqa: PLC0415
+    from examples.trajectory_3d.demo import draw_animations, example_paths, run_demo  # noqa: PLC0415
     from examples.trajectory_3d.run_folder import OUTPUT_ROOT  # noqa: PLC0415
     from examples.trajectory_3d.windows import evaluation_windows  # noqa: PLC0415
 
+    suffix = None if arguments.animate is None else animation_suffix(arguments.animate)
     forecaster, dataset = _choose_forecaster(arguments)
     dataset = replace(dataset, seed=arguments.seed, evaluation_seed=arguments.seed)
     output = arguments.output or OUTPUT_ROOT / "demo"
@@ -76,6 +96,9 @@ def draw(arguments: argparse.Namespace) -> None:
     paths = example_paths(dataset, count=_EXAMPLE_PATHS, seconds=_SECONDS_SHOWN)
     for path in run_demo(output, forecaster, windows, paths):
         print(path)
+    if suffix is not None:
+        for path in draw_animations(output, forecaster, dataset, suffix=suffix):
+            print(path, flush=True)
 
 
 def _check(arguments: argparse.Namespace) -> None:
