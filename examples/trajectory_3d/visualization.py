@@ -70,7 +70,8 @@ def plot_forecast(
 
     Args:
         context: observed points, [L, 3] metres.
-        truth: true continuation, [H, 3] metres; None when it is not known, and then there is no error.
+        truth: true continuation, [H, 3] metres; None when it is not known, and then the width of the 80 %
+            interval takes the place of the error.
         forecast: of one window, from a `Forecaster` (B = 1) or from a model's own ``forecast``. With
             quantiles 0.1 and 0.9, the 80 % interval is shown; with expert_ids, the marks show the expert.
         dt: seconds between points; None counts in steps.
@@ -280,6 +281,10 @@ def _times_ahead(horizon: int, dt: float | None) -> FloatArray:
     return (1.0 if dt is None else dt) * np.arange(1, horizon + 1)
 
 
+def _time_label(dt: float | None) -> str:
+    return "steps ahead" if dt is None else "time ahead (s)"
+
+
 def _draw_error_curve(axes: Axes, truth: FloatArray, guess: FloatArray, dt: float | None) -> float:
     """Draw the distance at every step, on an axis from zero, and return the largest."""
     error = np.linalg.norm(guess - truth, axis=-1)  # [H]
@@ -287,7 +292,7 @@ def _draw_error_curve(axes: Axes, truth: FloatArray, guess: FloatArray, dt: floa
     axes.plot(times, error, "o--", color=VERMILLION, markerfacecolor="white", markersize=3.8, linewidth=1.8)
     axes.set_xlim(0.0, times[-1] + 0.5 * times[0])
     axes.set_ylim(0.0, _headroom(float(error.max())))
-    axes.set_xlabel("steps ahead" if dt is None else "time ahead (s)")
+    axes.set_xlabel(_time_label(dt))
     axes.set_title(f"mean {error.mean():.3g} m", fontsize=9)
     tidy(axes)
     return float(error.max())
@@ -301,7 +306,7 @@ def _draw_error(
     dt: float | None,
 ) -> None:
     if truth is None:
-        say(axes, "the true continuation is not known: no error to show")
+        _draw_uncertainty(axes, forecast, dt)
         return
     largest = _draw_error_curve(axes, truth, forecast.mean[0], dt)
     times = _times_ahead(len(truth), dt)
@@ -316,6 +321,27 @@ def _draw_error(
     axes.set_ylabel("distance to the true position (m)")
     axes.set_title(f"error over the horizon, mean {_mean_error(truth, forecast):.3g} m", fontsize=10)
     axes.legend(handles=handles, edgecolor="none", framealpha=0.85, fontsize=9, loc="upper left")
+
+
+def _draw_uncertainty(axes: Axes, forecast: PathForecast, dt: float | None) -> None:
+    """Without a truth there is no error; draw what the forecaster says of itself."""
+    ends = _interval(forecast)
+    if not ends:
+        say(axes, "neither the truth nor the uncertainty is known")
+        return
+    widths = (ends[1] - ends[0]) / 2  # [H, 3]
+    times = _times_ahead(len(widths), dt)
+    for name, width, color, style in zip(
+        AXIS_NAMES, widths.T, REFERENCE_COLORS, ("-", "--", ":"), strict=False
+    ):
+        axes.plot(times, width, style, color=color, label=name, linewidth=1.6)
+    axes.set_xlim(0.0, times[-1] + 0.5 * times[0])
+    axes.set_ylim(0.0, _headroom(float(widths.max())))
+    axes.set_xlabel(_time_label(dt))
+    axes.set_ylabel("half the 80 % interval (m)")
+    axes.set_title("how sure the forecast is; the true continuation is not known", fontsize=10)
+    axes.legend(edgecolor="none", framealpha=0.85, fontsize=9, loc="upper left")
+    tidy(axes)
 
 
 def _headroom(largest: float) -> float:

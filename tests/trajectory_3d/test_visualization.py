@@ -133,13 +133,18 @@ def test_three_arguments_are_enough_in_a_notebook(windows):
 def test_without_a_truth_there_is_no_error_and_nothing_passes_for_one(windows):
     forecast = uncertain_forecast(windows.context[:1])
     figure = plot_forecast(windows.context[0], None, forecast, dt=DT)
-    plane, error = figure.axes[1], figure.axes[3]
-    assert not error.lines
-    assert "not known" in error.texts[0].get_text()
+    plane, panel = figure.axes[1], figure.axes[3]
+    assert "not known" in panel.get_title()
+    assert panel.get_ylabel() == "half the 80 % interval (m)"
+    for line in panel.lines:
+        np.testing.assert_allclose(line.get_ydata(), 0.02 * np.arange(1, HORIZON + 1))
+    assert len(panel.lines) == 3
     assert "true path" not in [text.get_text() for text in figure.legends[0].get_texts()]
     assert not any(
         line.get_color() == figure_style.BLACK and len(line.get_xdata()) > 1 for line in plane.lines
     )
+    silent = plot_forecast(windows.context[0], None, PathForecast(forecast.mean)).axes[3]
+    assert "neither" in silent.texts[0].get_text()
     with pytest.raises(ValueError, match="needs a truth"):
         plot_forecast(windows.context[0], None, forecast, references={"same": forecast})
 
