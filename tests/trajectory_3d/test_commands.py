@@ -355,6 +355,13 @@ def test_without_a_model_the_demo_forecasts_with_the_shipped_weights(drawn):
     assert position_error(mean, windows.targets).mean() < 0.06  # its card says 0.046 m on other windows
 
 
+def test_the_other_shipped_model_is_shown_on_the_motion_of_its_own_card(drawn):
+    assert demo.main(["trajectory-3d-wide"]) == 0
+    _, forecaster, windows, _ = drawn[0]
+    assert forecaster.name == "MoE trajectory-3d-wide"
+    assert "splines" in windows.type_names
+
+
 def test_a_named_baseline_forecasts_the_same_motion(drawn):
     assert demo.main(["--baseline", "kalman_constant-velocity"]) == 0
     assert demo.main([]) == 0

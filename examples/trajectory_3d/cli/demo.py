@@ -15,6 +15,7 @@ from m.config import ConfigError, load_config
 
 if TYPE_CHECKING:
     from examples.trajectory_3d.forecasters import Forecaster
+    from examples.trajectory_3d.model_discovery import FoundModel
 
 DESCRIPTION = (
     "Draw example paths of every motion type, and forecasts of them. The forecaster is named in each title: "
@@ -35,7 +36,10 @@ def parser() -> argparse.ArgumentParser:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what `draw` reads, for every command that draws the demonstration."""
     parser.add_argument(
-        "model", nargs="?", type=Path, help="checkpoint or run folder (default: the shipped model)"
+        "model",
+        nargs="?",
+        help="checkpoint, run folder, or shipped model by folder or name, such as trajectory-3d-wide "
+        "(default: trajectory-3d)",
     )
     parser.add_argument("--latest", action="store_true", help="forecast with the model trained last")
     parser.add_argument(
@@ -111,26 +115,32 @@ def _check(arguments: argparse.Namespace) -> None:
 
 
 def _choose_forecaster(arguments: argparse.Namespace) -> tuple[Forecaster, DatasetConfig]:
-    """The forecaster, and the motion that it is for."""
-    from examples.trajectory_3d.weights import DEFAULT_NAME, shipped_dataset  # noqa: PLC0415
+    """The forecaster, and the motion that it is for; a baseline is shown the motion of the shipped model."""
+    from examples.trajectory_3d.model_discovery import latest_model, named_model  # noqa: PLC0415
+    from examples.trajectory_3d.weights import DEFAULT_NAME  # noqa: PLC0415
 
     if arguments.baseline is not None:
-        return _baseline(arguments.baseline), shipped_dataset()
+        return _baseline(arguments.baseline), _motion(named_model(DEFAULT_NAME))
     from examples.trajectory_3d.model_forecaster import ModelForecaster  # noqa: PLC0415
+    from examples.trajectory_3d.trained_model import load_trained  # noqa: PLC0415
 
-    device = resolve_device(arguments.device)
-    if arguments.model is None and not arguments.latest:
-        from m import load  # noqa: PLC0415
+    found = latest_model() if arguments.latest else named_model(arguments.model or DEFAULT_NAME)
+    dataset = _motion(found)
+    trained = load_trained(found.path, device=resolve_device(arguments.device))
+    return ModelForecaster(trained.model, trained.title), dataset
 
-        return ModelForecaster(load(DEFAULT_NAME, device=device), f"MoE {DEFAULT_NAME}"), shipped_dataset()
-    from examples.trajectory_3d.model_discovery import latest_model, model_at  # noqa: PLC0415
-    from m.checkpoint import load_model  # noqa: PLC0415
 
-    found = latest_model() if arguments.latest else model_at(arguments.model)
-    if found.config is None:
-        raise ConfigError(f"there is no config.yaml beside {found.path}, which says what motion it is for")
-    model = load_model(found.path, device=device)
-    return ModelForecaster(model, f"MoE {found.name}"), load_config(ExperimentConfig, found.config).dataset
+def _motion(found: FoundModel) -> DatasetConfig:
+    """The motion that a model was trained on."""
+    from examples.trajectory_3d.trained_model import released_experiment  # noqa: PLC0415
+
+    if found.config is not None:
+        return load_config(ExperimentConfig, found.config).dataset
+    if found.card is not None:
+        return released_experiment(found.card, ()).dataset
+    raise ConfigError(
+        f"there is no config.yaml, nor a release's card, beside {found.path} to say what motion it is for"
+    )
 
 
 def _baseline(name: str) -> Forecaster:
