@@ -1,14 +1,16 @@
-"""Demonstration pictures: example paths of every motion type, and forecasts of them by a real forecaster."""
+"""Demonstration: example paths of every motion type, and a real forecaster's forecasts, still and moving."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
+from examples.trajectory_3d.animation import animate_forecasts, save_animation
 from examples.trajectory_3d.baselines import standard_baselines
 from examples.trajectory_3d.dataset_config import DatasetConfig
 from examples.trajectory_3d.evaluation import MIXED, EvaluationSet, forecast_all
@@ -18,6 +20,8 @@ from examples.trajectory_3d.metrics import position_error
 from examples.trajectory_3d.visualization import plot_forecast, plot_motion_types, plot_prediction_grid
 
 BATCH_SIZE = 256
+ANIMATED_HORIZONS = 7  # an animated path is observed for one context and so many horizons
+ANIMATED_PATHS = 5  # of each type; the one with the median error is shown
 
 
 def run_demo(
@@ -85,6 +89,68 @@ def draw_median_forecasts(
         title=f"Forecasts by {forecaster.name}: of each motion type the window with the median error",
     )
     return [*written, save_figure(grid, output_dir / f"{prefix}_grid.png")]
+
+
+def draw_animations(
+    output_dir: Path, forecaster: Forecaster, config: DatasetConfig, *, suffix: str
+) -> Iterator[Path]:
+    """Animate one path of each motion type to ``demo_animation_<type><suffix>``, forecast at every point.
+
+    Of each type the path with the median error is shown, mean over all its forecasts.
+
+    Args:
+        output_dir: folder of the animations, made if missing.
+        forecaster: whose forecasts are shown; its name stands in every title.
+        config: which types, the forecaster's context and horizon, sampling rate, noise and seed.
+        suffix: ``.gif`` or ``.mp4``.
+
+    Yields:
+        Each file once it is written, which takes seconds.
+
+    Raises:
+        ForecastError: for a forecast of wrong shape or one that is not finite.
+        ConfigError: MP4 without ffmpeg.
+    """
+    for name in config.type_names:
+        path, observed = _observed_paths(name, config)
+        forecast, windows = _forecast_along(path, observed, forecaster, name, config)
+        made = len(windows.context) // len(path)  # forecasts along each path
+        errors = position_error(forecast.mean, windows.targets).reshape(-1, made).mean(axis=-1)
+        median = int(np.argsort(errors)[(len(errors) - 1) // 2])
+        animation = animate_forecasts(
+            path[median],
+            observed[median],
+            forecast.select(slice(median * made, (median + 1) * made)),
+            dt=config.time_step,
+            title=f"{name} motion, forecast by {forecaster.name}",
+        )
+        yield save_animation(animation, output_dir / f"demo_animation_{_file_part(name)}{suffix}")
+
+
+def _observed_paths(name: str, config: DatasetConfig) -> tuple[FloatArray, FloatArray]:
+    """Paths of one type, [n, N + H, 3] metres, and their first N points as measured, [n, N, 3]."""
+    from examples.trajectory_3d.datasets import generate_motion  # noqa: PLC0415  (imports torch)
+
+    points = config.sequence_length + ANIMATED_HORIZONS * config.prediction_length
+    batch = generate_motion(name, ANIMATED_PATHS, replace(config, sequence_length=points))
+    return batch.path.numpy(), batch.context.numpy()
+
+
+def _forecast_along(
+    path: FloatArray, observed: FloatArray, forecaster: Forecaster, name: str, config: DatasetConfig
+) -> tuple[PathForecast, EvaluationSet]:
+    """Forecast from every full context along the paths: all of the first path, then all of the second, ..."""
+    length, horizon = config.sequence_length, config.prediction_length
+    contexts = sliding_window_view(observed, length, axis=1)  # [n, F, 3, L]
+    targets = sliding_window_view(path[:, length:], horizon, axis=1)  # [n, F, 3, H]
+    windows = EvaluationSet(
+        context=contexts.swapaxes(-1, -2).reshape(-1, length, 3),
+        targets=targets.swapaxes(-1, -2).reshape(-1, horizon, 3),
+        type_ids=np.zeros(contexts.shape[0] * contexts.shape[1], dtype=np.int64),
+        type_names=(name,),
+        dt=config.time_step,
+    )
+    return forecast_all(forecaster, windows, BATCH_SIZE), windows
 
 
 def _median_windows(forecast: PathForecast, evaluation_set: EvaluationSet) -> dict[str, int]:

@@ -122,8 +122,7 @@ def evaluate_model(
     trained = load_trained(path, device=device)
     windows = evaluation_windows(experiment.dataset, "test", experiment.evaluation.test_windows)
     folder = make_writable(output or default_folder(path, trained, experiment))
-    kind = "dense" if trained.model.config.router.is_dense else "MoE"
-    name = f"{kind} {trained.name}"
+    name = trained.title
     forecaster = ModelForecaster(trained.model, name, samples=experiment.evaluation.samples)
     missing: dict[str, str] = {}
     evaluated = _evaluate((forecaster, *classical), windows, experiment, missing, oracle=oracle)

@@ -6,7 +6,8 @@ can be drawn from worker threads and on machines without a display.
 
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -33,10 +34,11 @@ DEFAULT_DPI = 130
 
 
 def new_figure(width: float, height: float, title: str) -> Figure:
-    """Make an empty figure, inches, with a title on top."""
+    """Make an empty figure, inches, with a title (unless it is empty) on top."""
     figure = Figure(figsize=(width, height), layout="constrained", facecolor="white")
     FigureCanvasAgg(figure)
-    figure.suptitle(title, fontsize=14, fontweight="bold")
+    if title:
+        figure.suptitle(title, fontsize=14, fontweight="bold")
     return figure
 
 
@@ -52,22 +54,35 @@ def save_figure(figure: Figure, path: Path, dpi: int = DEFAULT_DPI) -> Path:
     known = FigureCanvasAgg.get_supported_filetypes()
     if suffix not in known:
         raise ValueError(f"cannot write a picture to {path}: its suffix must be one of {sorted(known)}")
+    with whole_file(path) as partial, partial.open("wb") as stream:
+        settle_layout(figure)
+        figure.savefig(stream, format=suffix, dpi=dpi)
+    return path
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """Yield an empty file beside `path`, of the same suffix, that takes its place on a clean exit.
+
+    When the block raises, `path` keeps what it held. Missing folders are made.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
+    os.close(handle)
     partial = Path(name)
     try:
-        _settle_layout(figure)
-        with os.fdopen(handle, "wb") as stream:
-            figure.savefig(stream, format=suffix, dpi=dpi)
+        yield partial
         partial.chmod(0o644)  # mkstemp makes files only the owner may read
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
-    return path
 
 
-def _settle_layout(figure: Figure) -> None:
-    """Lay the figure out once; savefig would do it twice, a third of the time a picture takes."""
+def settle_layout(figure: Figure) -> None:
+    """Lay the figure out once and for all.
+
+    savefig would do it twice, a third of the time a picture takes, and in an animation panels would wander.
+    """
     engine = figure.get_layout_engine()
     if engine is not None and any(axes.get_subplotspec() for axes in figure.axes):
         engine.execute(figure)
@@ -88,12 +103,12 @@ def add_3d_axes(figure: Figure, cell: Any) -> Any:
     return axes
 
 
-def frame_3d(axes: Any, paths: Sequence[FloatArray]) -> None:
+def frame_3d(axes: Any, paths: Sequence[FloatArray], zoom: float = 0.78) -> None:
     """Set the limits so that the paths, each [..., 3], fill the box, a metre equally long on all axes."""
     centre, half = _bounds(paths, SMALLEST_SIDE)
     for index, name in enumerate(AXIS_NAMES):
         getattr(axes, f"set_{name}lim")(centre[index] - half[index], centre[index] + half[index])
-    axes.set_box_aspect(half, zoom=0.78)
+    axes.set_box_aspect(half, zoom=zoom)
 
 
 def frame_2d(axes: Axes, paths: Sequence[FloatArray], plane: tuple[int, int]) -> None:

@@ -101,6 +101,16 @@ def released_model(name_or_path: str) -> FoundModel | None:
     return FoundModel(folder / RELEASE_WEIGHTS, None, card if card.is_file() else None)
 
 
+def named_model(name_or_path: str) -> FoundModel:
+    """The model that a user names: a shipped one by `released_model`, else that of `model_at`.
+
+    Raises:
+        ModelNotFoundError: there is none.
+        CheckpointError: the application that registered the name is broken.
+    """
+    return released_model(name_or_path) or model_at(Path(name_or_path))
+
+
 def _no_model(file: Path) -> str:
     """Why there is no model, and what to do."""
     folder = file.parent

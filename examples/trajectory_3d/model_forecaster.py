@@ -1,4 +1,4 @@
-"""A trained model as a `Forecaster`, beside the classical baselines."""
+"""A trained model as a `Forecaster`, and a forecast of its own as a `PathForecast`."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ import zlib
 import numpy as np
 import torch
 
-from examples.trajectory_3d.arrays import FloatArray, IntArray
+from examples.trajectory_3d.arrays import Float64Array, FloatArray, IntArray
 from examples.trajectory_3d.densities import LocationScaleDensity
 from examples.trajectory_3d.forecasters import QUANTILE_LEVELS, PathForecast
 from m.heads.distribution import StepDistribution
-from m.moe import MoESequenceRegressor
+from m.moe import Forecast, MoESequenceRegressor
+from m.routing import RoutingRecord
 
 
 class ModelForecaster:
@@ -50,23 +51,42 @@ class ModelForecaster:
         # A seed of the batch's own: one seed for all would give their windows the same random numbers.
         seed = zlib.crc32(np.ascontiguousarray(context).tobytes())
         forecast = self._model.forecast(context, horizon, num_samples=self._samples or None, seed=seed)
-        return PathForecast(
-            mean=forecast.mean,
-            quantiles={level: forecast.quantile(level) for level in QUANTILE_LEVELS},
-            expert_ids=self._leading_experts(forecast.routing.layers, horizon),
-            samples=forecast.samples,
-            density=_density(forecast.marginals),
-        )
-
-    @staticmethod
-    def _leading_experts(layers: tuple, horizon: int) -> IntArray | None:  # type: ignore[type-arg]
-        if not layers:
-            return None
-        leading = layers[-1].experts[:, -1, 0].cpu().numpy()  # [B]
-        return np.repeat(leading[:, None], horizon, axis=1)
+        return path_forecast(forecast)
 
 
-def _density(marginals: StepDistribution | None) -> LocationScaleDensity | None:
+def path_forecast(forecast: Forecast) -> PathForecast:
+    """What a model's own ``forecast`` returned, in the form that metrics and pictures take.
+
+    Args:
+        forecast: of one path ``[H, 3]`` or of several ``[B, H, 3]``; one becomes B = 1.
+
+    Returns:
+        Centre, quantiles at `QUANTILE_LEVELS`, and what else the forecast holds (see
+        `ModelForecaster.forecast`).
+    """
+
+    def batched(values: Float64Array, axes: int) -> Float64Array:
+        return values if values.ndim == axes else values[None]
+
+    mean = batched(forecast.mean, 3)
+    samples = forecast.samples
+    return PathForecast(
+        mean=mean,
+        quantiles={level: batched(forecast.quantile(level), 3) for level in QUANTILE_LEVELS},
+        expert_ids=_leading_experts(forecast.routing, mean.shape[1]),
+        samples=None if samples is None else batched(samples, 4),
+        density=_density(forecast.marginals, mean.shape),
+    )
+
+
+def _leading_experts(routing: RoutingRecord, horizon: int) -> IntArray | None:
+    if not routing.layers:
+        return None
+    leading = routing.layers[-1].experts[:, -1, 0].cpu().numpy()  # [B]
+    return np.repeat(leading[:, None], horizon, axis=1)
+
+
+def _density(marginals: StepDistribution | None, shape: tuple[int, ...]) -> LocationScaleDensity | None:
     # Weights that are not finite give no density; who evaluates sees it in the mean or the quantiles.
     if marginals is None or not all(
         bool(torch.isfinite(part).all()) for part in (marginals.location, marginals.scale)
@@ -75,7 +95,7 @@ def _density(marginals: StepDistribution | None) -> LocationScaleDensity | None:
     freedom = marginals.degrees_of_freedom
     return LocationScaleDensity(
         marginals.kind,
-        marginals.location.double().cpu().numpy(),
-        marginals.scale.double().cpu().numpy(),
+        marginals.location.double().cpu().numpy().reshape(shape),
+        marginals.scale.double().cpu().numpy().reshape(shape),
         float("inf") if freedom is None else float(freedom),
     )

@@ -38,6 +38,11 @@ class TrainedModel:
     dataset: Mapping[str, Any] | None = None
     is_release: bool = False
 
+    @property
+    def title(self) -> str:
+        """Name in tables and titles, with the kind of network."""
+        return f"{'dense' if self.model.config.router.is_dense else 'MoE'} {self.name}"
+
 
 def load_trained(path: Path, *, device: torch.device) -> TrainedModel:
     """Load a checkpoint, or a release by its ``model.safetensors``.

@@ -6,7 +6,7 @@ black line, the forecast a dashed line with open marks: they stay apart in print
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -33,10 +33,14 @@ from examples.trajectory_3d.figure_style import (
     frame_3d,
     new_figure,
     save_figure,
+    say,
     tidy,
 )
 from examples.trajectory_3d.forecasters import FloatArray, IntArray, PathForecast
 from examples.trajectory_3d.result_figures import plot_metrics_comparison, plot_training_progress
+
+if TYPE_CHECKING:
+    from m.moe import Forecast
 
 __all__ = [
     "plot_forecast",
@@ -55,46 +59,51 @@ MAX_PATHS_PER_TYPE = len(PALETTE)
 
 def plot_forecast(
     context: FloatArray,
-    truth: FloatArray,
-    forecast: PathForecast,
+    truth: FloatArray | None,
+    forecast: "PathForecast | Forecast",
     *,
-    dt: float,
-    title: str,
+    dt: float | None = None,
+    title: str = "",
     references: Mapping[str, PathForecast] | None = None,
 ) -> Figure:
     """Draw one forecast: in space, from above (x-y), from the side (x-z), and its error over the horizon.
 
     Args:
-        context: observed points, [L, 3].
-        truth: true continuation, [H, 3].
-        forecast: of one window (B = 1). With quantiles 0.1 and 0.9, the 80 % interval is shown; with
-            expert_ids, the marks show the expert.
-        dt: seconds between points.
+        context: observed points, [L, 3] metres.
+        truth: true continuation, [H, 3] metres; None when it is not known, and then the width of the 80 %
+            interval takes the place of the error.
+        forecast: of one window, from a `Forecaster` (B = 1) or from a model's own ``forecast``. With
+            quantiles 0.1 and 0.9, the 80 % interval is shown; with expert_ids, the marks show the expert.
+        dt: seconds between points; None counts in steps.
         title: says what was forecast and by whom.
         references: name -> forecast (B = 1) of other forecasters, drawn in the error panel.
 
     Raises:
-        ValueError: if shapes do not belong together.
+        ValueError: if shapes do not belong together, or for references without a truth.
     """
+    forecast = _as_path_forecast(forecast)
     _check_window(context, truth, forecast)
+    if truth is None and references:
+        raise ValueError("references are compared by their errors, which needs a truth; got truth=None")
+    known = [] if truth is None else [truth]
     figure = new_figure(13.5, 7.6, title)
     grid = figure.add_gridspec(2, 3, width_ratios=[1.5, 1.0, 1.0], height_ratios=[1.25, 1.0])
     view = add_3d_axes(figure, grid[:, 0])
     guess = forecast.mean[0]
     _draw_paths(view, context, truth, guess, (0, 1, 2))
     _draw_experts(view, guess, forecast.expert_ids, (0, 1, 2))
-    frame_3d(view, [context, truth, guess])
+    frame_3d(view, [context, *known, guess])
     view.set_title("whole window", fontsize=10)
-    recent = context[-2 * len(truth) :]  # the projections look closer
+    recent = context[-2 * len(guess) :]  # the projections look closer
     for column, plane in ((1, (0, 1)), (2, (0, 2))):
         axes = figure.add_subplot(grid[0, column])
         _draw_intervals(axes, forecast, plane)
         _draw_paths(axes, recent, truth, guess, plane)
         _draw_experts(axes, guess, forecast.expert_ids, plane)
-        frame_2d(axes, [recent, truth, guess, *_interval(forecast)], plane)
+        frame_2d(axes, [recent, *known, guess, *_interval(forecast)], plane)
         axes.set_title(f"{AXIS_NAMES[plane[0]]}-{AXIS_NAMES[plane[1]]} projection, closer", fontsize=10)
     _draw_error(figure.add_subplot(grid[1, 1:]), truth, forecast, references or {}, dt)
-    handles = _legend(forecast)
+    handles = _legend(forecast, truth_known=truth is not None)
     figure.legend(
         handles=handles, loc="outside lower center", ncols=min(len(handles), 9), frameon=False, fontsize=9
     )
@@ -194,25 +203,37 @@ def _draw_speeds(axes: Axes, paths: Mapping[str, FloatArray], dt: float) -> None
     tidy(axes)
 
 
-def _check_window(context: FloatArray, truth: FloatArray, forecast: PathForecast) -> None:
-    if context.ndim != 2 or context.shape[-1] != 3 or forecast.mean.shape != (1, *truth.shape):
+def _as_path_forecast(forecast: "PathForecast | Forecast") -> PathForecast:
+    if isinstance(forecast, PathForecast):
+        return forecast
+    # Imported here: whoever holds a model's forecast has paid for torch, others need not.
+    from examples.trajectory_3d.model_forecaster import path_forecast  # noqa: PLC0415
+
+    return path_forecast(forecast)
+
+
+def _check_window(context: FloatArray, truth: FloatArray | None, forecast: PathForecast) -> None:
+    expected = forecast.mean.shape[1:] if truth is None else truth.shape
+    if context.ndim != 2 or context.shape[-1] != 3 or forecast.mean.shape != (1, *expected):
         raise ValueError(
             f"a picture needs a context [L, 3], a truth [H, 3] and a forecast [1, H, 3], got "
-            f"{list(context.shape)}, {list(truth.shape)} and {list(forecast.mean.shape)}"
+            f"{list(context.shape)}, {None if truth is None else list(truth.shape)} and "
+            f"{list(forecast.mean.shape)}"
         )
 
 
 def _draw_paths(
-    axes: Any, context: FloatArray, truth: FloatArray, guess: FloatArray, plane: tuple[int, ...]
+    axes: Any, context: FloatArray, truth: FloatArray | None, guess: FloatArray, plane: tuple[int, ...]
 ) -> None:
-    """Draw the three paths on the given coordinates, in a flat panel or in space.
+    """Draw the paths on the given coordinates, in a flat panel or in space.
 
     The true path and the forecast are not joined to the last observed point: it is noisy, and the joint would
     show a kink that neither of them has.
     """
     kept = list(plane)
     axes.plot(*context[:, kept].T, ".", color=OBSERVED_GREY, markersize=3.5)
-    axes.plot(*truth[:, kept].T, "-", color=BLACK, linewidth=2.2)
+    if truth is not None:
+        axes.plot(*truth[:, kept].T, "-", color=BLACK, linewidth=2.2)
     axes.plot(*guess[:, kept].T, "--", color=VERMILLION, linewidth=1.8)
     axes.plot(*guess[:, kept].T, "o", color=VERMILLION, markerfacecolor="white", markersize=3.8)
     axes.plot(*context[-1:, kept].T, "D", color=BLACK, markersize=5.5)
@@ -255,24 +276,40 @@ def _draw_intervals(axes: Axes, forecast: PathForecast, plane: tuple[int, int]) 
             )
 
 
-def _draw_error_curve(axes: Axes, truth: FloatArray, guess: FloatArray, dt: float) -> float:
+def _times_ahead(horizon: int, dt: float | None) -> FloatArray:
+    """Time of each forecast point after the last observed one, [H], in seconds or (dt None) steps."""
+    return (1.0 if dt is None else dt) * np.arange(1, horizon + 1)
+
+
+def _time_label(dt: float | None) -> str:
+    return "steps ahead" if dt is None else "time ahead (s)"
+
+
+def _draw_error_curve(axes: Axes, truth: FloatArray, guess: FloatArray, dt: float | None) -> float:
     """Draw the distance at every step, on an axis from zero, and return the largest."""
     error = np.linalg.norm(guess - truth, axis=-1)  # [H]
-    times = dt * np.arange(1, len(truth) + 1)
+    times = _times_ahead(len(truth), dt)
     axes.plot(times, error, "o--", color=VERMILLION, markerfacecolor="white", markersize=3.8, linewidth=1.8)
-    axes.set_xlim(0.0, dt * (len(truth) + 0.5))
+    axes.set_xlim(0.0, times[-1] + 0.5 * times[0])
     axes.set_ylim(0.0, _headroom(float(error.max())))
-    axes.set_xlabel("time ahead (s)")
+    axes.set_xlabel(_time_label(dt))
     axes.set_title(f"mean {error.mean():.3g} m", fontsize=9)
     tidy(axes)
     return float(error.max())
 
 
 def _draw_error(
-    axes: Axes, truth: FloatArray, forecast: PathForecast, references: Mapping[str, PathForecast], dt: float
+    axes: Axes,
+    truth: FloatArray | None,
+    forecast: PathForecast,
+    references: Mapping[str, PathForecast],
+    dt: float | None,
 ) -> None:
+    if truth is None:
+        _draw_uncertainty(axes, forecast, dt)
+        return
     largest = _draw_error_curve(axes, truth, forecast.mean[0], dt)
-    times = dt * np.arange(1, len(truth) + 1)
+    times = _times_ahead(len(truth), dt)
     handles = [Line2D([], [], linestyle="--", color=VERMILLION, label="this forecast")]
     for index, (name, reference) in enumerate(references.items()):
         error = np.linalg.norm(reference.mean[0] - truth, axis=-1)
@@ -286,6 +323,27 @@ def _draw_error(
     axes.legend(handles=handles, edgecolor="none", framealpha=0.85, fontsize=9, loc="upper left")
 
 
+def _draw_uncertainty(axes: Axes, forecast: PathForecast, dt: float | None) -> None:
+    """Without a truth there is no error; draw what the forecaster says of itself."""
+    ends = _interval(forecast)
+    if not ends:
+        say(axes, "neither the truth nor the uncertainty is known")
+        return
+    widths = (ends[1] - ends[0]) / 2  # [H, 3]
+    times = _times_ahead(len(widths), dt)
+    for name, width, color, style in zip(
+        AXIS_NAMES, widths.T, REFERENCE_COLORS, ("-", "--", ":"), strict=False
+    ):
+        axes.plot(times, width, style, color=color, label=name, linewidth=1.6)
+    axes.set_xlim(0.0, times[-1] + 0.5 * times[0])
+    axes.set_ylim(0.0, _headroom(float(widths.max())))
+    axes.set_xlabel(_time_label(dt))
+    axes.set_ylabel("half the 80 % interval (m)")
+    axes.set_title("how sure the forecast is; the true continuation is not known", fontsize=10)
+    axes.legend(edgecolor="none", framealpha=0.85, fontsize=9, loc="upper left")
+    tidy(axes)
+
+
 def _headroom(largest: float) -> float:
     """Upper end of an error axis; a perfect forecast still gets a scale, of 1 mm."""
     return 1.06 * max(largest, 1e-3)
@@ -295,13 +353,13 @@ def _mean_error(truth: FloatArray, forecast: PathForecast) -> float:
     return float(np.linalg.norm(forecast.mean[0] - truth, axis=-1).mean())
 
 
-def _legend(forecast: PathForecast) -> list[Any]:
+def _legend(forecast: PathForecast, *, truth_known: bool = True) -> list[Any]:
     ids = forecast.expert_ids
     experts = [] if ids is None else [int(expert) for expert in np.unique(ids)]
     handles: list[Any] = [
         Line2D([], [], linestyle="none", marker=".", color=OBSERVED_GREY, label="observed"),
         Line2D([], [], linestyle="none", marker="D", color=BLACK, label="last observed point"),
-        Line2D([], [], color=BLACK, linewidth=2.2, label="true path"),
+        *([Line2D([], [], color=BLACK, linewidth=2.2, label="true path")] if truth_known else []),
         Line2D(
             [], [], color=VERMILLION, linestyle="--", marker="o", markerfacecolor="white", markersize=4,
             label="forecast" if len(experts) != 1 else f"forecast, led by expert {experts[0]}",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,10 +16,12 @@ import pytest
 import torch
 import yaml
 
-from examples.trajectory_3d.cli import demo, evaluate, train
+from examples.trajectory_3d.cli import compare, demo, evaluate, train
 from examples.trajectory_3d.config import ExperimentConfig
+from examples.trajectory_3d.metrics import position_error
 from examples.trajectory_3d.model_discovery import FoundModel
 from examples.trajectory_3d.training import train as train_experiment
+from m import load
 from m.checkpoint import load_checkpoint, load_model
 from m.config import load_config
 from m.training import Callback
@@ -303,22 +306,113 @@ def test_arguments_may_stand_in_any_order(order, monkeypatch):
     assert seen == [load_config(ExperimentConfig, QUICK)]
 
 
-@pytest.mark.parametrize("by_model", [False, True])
-def test_the_demo_names_its_forecaster_and_draws_every_type(root, tmp_path, by_model, capsys):
-    arguments = [str(root / "first")] if by_model else []
-    assert demo.main([*arguments, "--output", str(tmp_path)]) == 0
-    types = ("orbital", "lorenz") if by_model else ("helical", "orbital", "lissajous", "lorenz", "robotic")
-    expected = {
+FIVE_TYPES = ("helical", "orbital", "lissajous", "lorenz", "robotic")
+
+
+def demo_pictures(types) -> set[str]:
+    return {
         "demo_trajectories.png",
         "demo_prediction_grid.png",
         *(f"demo_prediction_{name}.png" for name in types),
     }
-    assert {path.name for path in tmp_path.iterdir()} == expected
+
+
+def test_the_demo_draws_every_type_that_the_model_is_for(root, tmp_path, capsys):
+    assert demo.main([str(root / "first"), "--output", str(tmp_path)]) == 0
+    assert {path.name for path in tmp_path.iterdir()} == demo_pictures(("orbital", "lorenz"))
     assert_is_a_picture(tmp_path / "demo_prediction_orbital.png")
     assert str(tmp_path / "demo_trajectories.png") in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("module", ["train", "evaluate", "demo"])
+@pytest.fixture
+def drawn(monkeypatch):
+    """What the demo asks to be drawn: forecaster and windows."""
+    seen = []
+    monkeypatch.setattr(
+        "examples.trajectory_3d.demo.run_demo", lambda *arguments: seen.append(arguments) or []
+    )
+    return seen
+
+
+def test_animations_stand_beside_the_pictures(root, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("examples.trajectory_3d.animation.MOST_FRAMES", 2)
+    animations = {"demo_animation_orbital.gif", "demo_animation_lorenz.gif"}
+    assert demo.main([str(root / "first"), "--output", str(tmp_path), "--animate", "gif"]) == 0
+    assert {path.name for path in tmp_path.iterdir()} == demo_pictures(("orbital", "lorenz")) | animations
+    assert str(tmp_path / "demo_animation_lorenz.gif") in capsys.readouterr().out
+
+
+def test_without_a_model_the_demo_forecasts_with_the_shipped_weights(drawn):
+    assert demo.main(["--seed", "3"]) == 0
+    output, forecaster, windows, paths = drawn[0]
+    assert output == Path("outputs/trajectory_3d/demo")
+    assert forecaster.name == "MoE trajectory-3d"
+    mean = load("trajectory-3d").forecast(windows.context, windows.horizon).mean
+    np.testing.assert_allclose(forecaster.forecast(windows.context, windows.horizon).mean, mean)
+    assert windows.context.shape == (500, 64, 3)
+    assert (windows.horizon, windows.dt) == (16, 0.02)
+    assert tuple(paths) == windows.type_names == FIVE_TYPES
+    assert position_error(mean, windows.targets).mean() < 0.06  # its card says 0.046 m on other windows
+
+
+def test_the_other_shipped_model_is_shown_on_the_motion_of_its_own_card(drawn):
+    assert demo.main(["trajectory-3d-wide"]) == 0
+    _, forecaster, windows, _ = drawn[0]
+    assert forecaster.name == "MoE trajectory-3d-wide"
+    assert "splines" in windows.type_names
+
+
+def test_a_named_baseline_forecasts_the_same_motion(drawn):
+    assert demo.main(["--baseline", "kalman_constant-velocity"]) == 0
+    assert demo.main([]) == 0
+    assert drawn[0][1].name == "kalman constant velocity"
+    np.testing.assert_array_equal(drawn[0][2].context, drawn[1][2].context)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["model.pt", "--latest"], "only one of them"),
+        (["model.pt", "--baseline", "last-value"], "only one of them"),
+        (["--latest", "--baseline", "last-value"], "only one of them"),
+        (["--baseline", "constant-velocty"], "did you mean 'constant velocity'"),
+        (["--baseline", "all"], "one baseline"),
+        (["--baseline", "last-value", "--device", "cpu"], "leave it out with --baseline"),
+        (["--seed", "-1"], "--seed must be 0 or above"),
+        (["--animate", "mp4"], "needs the program ffmpeg"),
+        (["absent.pt"], "no model at absent.pt"),
+    ],
+)
+def test_demos_that_mean_nothing_are_refused(arguments, message, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(shutil, "which", lambda *_, **__: None)  # no ffmpeg
+    assert demo.main([*arguments, "--output", str(tmp_path / "demo")]) == 2
+    assert message in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("arguments", [[], ["--animate"], ["run", "--animate", "gif", "--seed", "4"]])
+def test_compare_demo_is_the_demo(arguments, monkeypatch):
+    seen = []
+    monkeypatch.setattr(demo, "draw", seen.append)
+    assert compare.main(["demo", *arguments]) == demo.main(arguments) == 0
+    by_compare, by_demo = (vars(namespace) for namespace in seen)
+    assert by_compare.pop("work") == demo.draw
+    assert by_compare == by_demo
+
+
+def test_arguments_that_cannot_be_parsed_say_what_to_do(capsys):
+    for main, arguments, message in (
+        (demo.main, ["--animate", "outputs/run"], "a model is named before --animate"),
+        (compare.main, [], "COMMAND"),
+        (compare.main, ["dmeo"], "demo"),
+    ):
+        with pytest.raises(SystemExit) as stop:
+            main(arguments)
+        assert stop.value.code == 2
+        assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("module", ["train", "evaluate", "demo", "compare"])
 def test_help_imports_nothing_heavy(module):
     """The reason that --help answers at once; a clock would only measure the machine."""
     code = (

@@ -6,7 +6,8 @@ import torch
 from scipy import stats
 
 from examples.trajectory_3d.forecasters import QUANTILE_LEVELS
-from examples.trajectory_3d.model_forecaster import ModelForecaster
+from examples.trajectory_3d.model_forecaster import ModelForecaster, path_forecast
+from examples.trajectory_3d.visualization import plot_forecast
 from m.config import from_dict
 from m.moe import ModelConfig, MoESequenceRegressor
 
@@ -92,3 +93,25 @@ def test_marginals_of_a_single_path_have_no_batch_axis():
     assert single.marginals.location.shape == (STEPS, 3)
     np.testing.assert_array_equal(single.marginals.scale, batch.marginals.scale[0])
     assert model.forecast(contexts(), STEPS + 1).marginals is None
+
+
+def test_a_models_own_forecast_becomes_a_path_forecast_of_one_window():
+    model, context = build(), contexts(1)
+    own = path_forecast(model.forecast(context[0], STEPS, num_samples=5, seed=0))
+    batched = ModelForecaster(model, "model").forecast(context, STEPS)
+    np.testing.assert_allclose(own.mean, batched.mean)
+    np.testing.assert_array_equal(own.expert_ids, batched.expert_ids)
+    np.testing.assert_allclose(own.quantiles[0.9], batched.quantiles[0.9])
+    np.testing.assert_allclose(own.density.location, batched.density.location)
+    assert own.samples.shape == (1, 5, STEPS, 3)
+    far = path_forecast(model.forecast(context[0], 3 * STEPS))  # rolled on: no density in closed form
+    assert far.density is None
+    assert far.quantiles[0.1].shape == (1, 3 * STEPS, 3)
+
+
+def test_a_models_own_forecast_can_be_drawn_as_it_is():
+    context = contexts(1)[0]
+    forecast = build().forecast(context, STEPS)
+    figure = plot_forecast(context, context[:STEPS], forecast)
+    drawn = [np.stack(line.get_data_3d(), axis=-1) for line in figure.axes[0].lines]
+    assert any(np.array_equal(data, forecast.mean) for data in drawn)

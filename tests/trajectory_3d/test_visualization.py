@@ -122,6 +122,33 @@ def test_a_still_path_can_be_drawn():
     assert np.diff(figure.axes[1].get_xlim())[0] > 0
 
 
+def test_three_arguments_are_enough_in_a_notebook(windows):
+    figure = plot_forecast(windows.context[0], windows.targets[0], uncertain_forecast(windows.context[:1]))
+    error = figure.axes[3]
+    assert figure.get_suptitle() == ""
+    assert error.get_xlabel() == "steps ahead"
+    np.testing.assert_array_equal(error.lines[0].get_xdata(), np.arange(1, HORIZON + 1))
+
+
+def test_without_a_truth_there_is_no_error_and_nothing_passes_for_one(windows):
+    forecast = uncertain_forecast(windows.context[:1])
+    figure = plot_forecast(windows.context[0], None, forecast, dt=DT)
+    plane, panel = figure.axes[1], figure.axes[3]
+    assert "not known" in panel.get_title()
+    assert panel.get_ylabel() == "half the 80 % interval (m)"
+    for line in panel.lines:
+        np.testing.assert_allclose(line.get_ydata(), 0.02 * np.arange(1, HORIZON + 1))
+    assert len(panel.lines) == 3
+    assert "true path" not in [text.get_text() for text in figure.legends[0].get_texts()]
+    assert not any(
+        line.get_color() == figure_style.BLACK and len(line.get_xdata()) > 1 for line in plane.lines
+    )
+    silent = plot_forecast(windows.context[0], None, PathForecast(forecast.mean)).axes[3]
+    assert "neither" in silent.texts[0].get_text()
+    with pytest.raises(ValueError, match="needs a truth"):
+        plot_forecast(windows.context[0], None, forecast, references={"same": forecast})
+
+
 def test_grid_has_one_column_per_window(windows):
     context, truth = windows.context[[0, 3]], windows.targets[[0, 3]]
     forecast = uncertain_forecast(context)

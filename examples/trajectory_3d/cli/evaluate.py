@@ -95,7 +95,7 @@ def _only_config(arguments: argparse.Namespace) -> Path:
 def _model_and_experiment(
     arguments: argparse.Namespace, overrides: Sequence[str]
 ) -> tuple[Path, ExperimentConfig]:
-    from examples.trajectory_3d.model_discovery import latest_model  # noqa: PLC0415
+    from examples.trajectory_3d.model_discovery import latest_model, named_model  # noqa: PLC0415
 
     paths = arguments.paths
     found_here = arguments.latest or arguments.interactive
@@ -107,7 +107,7 @@ def _model_and_experiment(
     if arguments.interactive:
         found = _chosen_model()
     else:
-        found = latest_model() if arguments.latest else _named_model(paths[0])
+        found = latest_model() if arguments.latest else named_model(paths[0])
     named = paths[0 if found_here else 1 :]
     config = Path(named[0]) if named else found.config
     if config is None and found.card is not None:
@@ -119,12 +119,6 @@ def _model_and_experiment(
             f"there is no config.yaml beside {found.path}; name a configuration after the model"
         )
     return found.path, _experiment(config, overrides)
-
-
-def _named_model(name_or_path: str) -> FoundModel:
-    from examples.trajectory_3d.model_discovery import model_at, released_model  # noqa: PLC0415
-
-    return released_model(name_or_path) or model_at(Path(name_or_path))
 
 
 def _chosen_model() -> FoundModel:

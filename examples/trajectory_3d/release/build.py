@@ -14,8 +14,9 @@ import torch
 from examples.trajectory_3d.baselines import make_baselines
 from examples.trajectory_3d.config import ExperimentConfig
 from examples.trajectory_3d.model_discovery import FoundModel, model_at
-from examples.trajectory_3d.release.card import DEFAULT_NAME, make_card
+from examples.trajectory_3d.release.card import make_card
 from examples.trajectory_3d.release.card_text import render_card
+from examples.trajectory_3d.weights import DEFAULT_NAME
 from m.checkpoint import load_checkpoint, load_model
 from m.checkpoint.safetensors import CONFIG_NAME, WEIGHTS_NAME
 from m.config import ConfigError, load_config

@@ -16,13 +16,13 @@ from examples.trajectory_3d.model_forecaster import ModelForecaster
 from examples.trajectory_3d.release.conditions import measure_conditions
 from examples.trajectory_3d.run_folder import SUMMARY, environment, now
 from examples.trajectory_3d.training_summary import describe_model
+from examples.trajectory_3d.weights import DEFAULT_NAME
 from examples.trajectory_3d.windows import evaluation_windows
 from m.config import read_yaml, to_dict
 from m.moe import MoESequenceRegressor
 
 CARD_FORMAT = "trajectory_3d.model_card"
 CARD_VERSION = 1
-DEFAULT_NAME = "trajectory-3d"
 CHECK_WINDOWS = 500  # what a test forecasts again to see that the shipped file is the one described
 CONDITION_WINDOWS = 500
 _BATCH = 250

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+DEFAULT_NAME = "trajectory-3d"  # under which `folder` is registered for `m.load`
+
 
 def folder() -> Path:
     """The folder that ``m.load("trajectory-3d")`` reads: five kinds of motion, known closely."""
