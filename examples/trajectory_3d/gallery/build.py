@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 
 from examples.trajectory_3d.config import ExperimentConfig
-from examples.trajectory_3d.demo import example_paths
+from examples.trajectory_3d.dataset_config import DatasetConfig
+from examples.trajectory_3d.demo import draw_animations, example_paths
 from examples.trajectory_3d.evaluation import MIXED, EvaluationResult
 from examples.trajectory_3d.evaluation_run import evaluate_model
 from examples.trajectory_3d.experts.analysis import ExpertAnalysis, analyse_experts
@@ -19,6 +20,7 @@ from examples.trajectory_3d.gallery.browser import picture_of
 from examples.trajectory_3d.gallery.pictures import Exhibit, Room, write_page
 from examples.trajectory_3d.live.server import live_server
 from examples.trajectory_3d.model_discovery import released_model
+from examples.trajectory_3d.model_forecaster import ModelForecaster
 from examples.trajectory_3d.report.payload import skill_claims
 from examples.trajectory_3d.run_folder import LOG, PROGRESS_PICTURE
 from examples.trajectory_3d.trained_model import load_trained, released_experiment
@@ -31,6 +33,7 @@ from m.training import read_jsonl
 CONFIGS = Path(__file__).parents[1] / "configs"
 SHIPPED = "trajectory-3d"
 RIVALS = ("ridge-autoregression", "classical-combination", "kalman-constant-acceleration")
+ANIMATED = "lorenz"
 REPORT_HEIGHT, LIVE_HEIGHT = 4150, 3180  # pixels
 _COMMAND = "uv run trajectory-3d-"
 
@@ -52,7 +55,6 @@ def build_gallery(page: Path, images: Path, work: Path, *, windows: int, browser
     """
     if work.exists():
         shutil.rmtree(work)
-    experiment = load_config(ExperimentConfig, CONFIGS / "small_3d_moe.yaml")
     evaluated = _evaluate(windows, work / "evaluation")
     rooms = [
         _forecasts(evaluated.result, evaluated.folder),
@@ -60,7 +62,7 @@ def build_gallery(page: Path, images: Path, work: Path, *, windows: int, browser
         _experts(evaluated.experts, evaluated.folder),
         _report(evaluated, browser),
         _training(work / "quick_test_3d", browser),
-        _motion(experiment, work / "demo"),
+        _motion(work / "demo"),
     ]
     intro = (
         "Made by `uv run python -m examples.trajectory_3d.gallery`: every picture and every number below it. "
@@ -79,16 +81,29 @@ class _Evaluation:
     folder: Path
 
 
-def _evaluate(count: int, folder: Path) -> _Evaluation:
-    """What ``trajectory-3d-eval trajectory-3d`` does, and the analysis of experts for the captions."""
+def _found() -> tuple[Path, Path]:
+    """Weights and card of the shipped model."""
     found = released_model(SHIPPED)
     if found is None or found.card is None:
         raise ConfigError(f"no model is registered as {SHIPPED}; install the package")
-    experiment = released_experiment(found.card, [f"evaluation.test_windows={count}"])
+    return found.path, found.card
+
+
+def _shipped() -> tuple[ModelForecaster, DatasetConfig]:
+    """The shipped model as a forecaster, and the data that it is for."""
+    weights, card = _found()
+    trained = load_trained(weights, device=torch.device("cpu"))
+    return ModelForecaster(trained.model, trained.title), released_experiment(card, []).dataset
+
+
+def _evaluate(count: int, folder: Path) -> _Evaluation:
+    """What ``trajectory-3d-eval trajectory-3d`` does, and the analysis of experts for the captions."""
+    weights, card = _found()
+    experiment = released_experiment(card, [f"evaluation.test_windows={count}"])
     device = torch.device("cpu")
-    result, _ = evaluate_model(found.path, experiment, device=device, output=folder, baselines=RIVALS)
+    result, _ = evaluate_model(weights, experiment, device=device, output=folder, baselines=RIVALS)
     windows = evaluation_windows(experiment.dataset, "test", count)
-    experts = analyse_experts(load_trained(found.path, device=device).model, windows)
+    experts = analyse_experts(load_trained(weights, device=device).model, windows)
     if experts is None:
         raise ConfigError(f"the model {SHIPPED} has no experts to show")
     return _Evaluation(result, experts, folder)
@@ -218,17 +233,27 @@ def _training(folder: Path, browser: str) -> Room:
     )
 
 
-def _motion(experiment: ExperimentConfig, folder: Path) -> Room:
-    paths = example_paths(experiment.dataset, count=4, seconds=8.0)
-    figure = plot_motion_types(paths, experiment.dataset.time_step)
+def _motion(folder: Path) -> Room:
+    """What ``trajectory-3d-demo --animate gif`` makes, of one type's animation only."""
+    forecaster, dataset = _shipped()
+    paths = example_paths(dataset, count=4, seconds=8.0)
+    figure = plot_motion_types(paths, dataset.time_step)
+    alone = replace(dataset, type_weights={ANIMATED: 1.0})
+    moving = next(draw_animations(folder, forecaster, alone, suffix=".gif"))
+    horizon = dataset.prediction_length
     return Room(
         "Motion",
-        f"{_COMMAND}demo",
+        f"{_COMMAND}demo --animate gif",
         [
+            Exhibit(
+                moving,
+                f"{ANIMATED} motion, forecast at every moment",
+                [f"At every point from the {dataset.sequence_length}th on, the next {horizon} are forecast."],
+            ),
             Exhibit(
                 save_figure(figure, folder / "demo_trajectories.png"),
                 "example paths of every motion type",
                 [f"{len(paths)} types, {len(next(iter(paths.values())))} paths of each."],
-            )
+            ),
         ],
     )
