@@ -9,21 +9,20 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from m.attention.cache import KVCache
 from m.generation.job import Job, Reading
 from m.generation.lane import Lane
+from m.generation.running import RunningLanes
 from m.moe.anchor import compute_anchor, join_anchors
-from m.moe.forecast import inference, points_fed_back, token_spacing
+from m.moe.forecast import cache_capacity, inference, points_fed_back, token_spacing
 from m.moe.model import MoESequenceRegressor
 from m.routing.record import LayerRouting, RoutingRecord
 
-LEAST_CAPACITY = 32  # slots of a cache; others are this times a power of two, so that lanes can share one
-DEFAULT_MOST_ROWS = 256  # in one forward pass
+DEFAULT_MOST_ROWS = 256
 
 
 @dataclass
@@ -33,7 +32,7 @@ class EngineCounts:
     Attributes:
         steps: forward passes.
         rows: sequences in them, summed.
-        finished: jobs.
+        finished: jobs, those that failed not counted.
         expert_tokens: tokens that each expert served while contexts were read, ``[layers, E]``.
     """
 
@@ -50,21 +49,14 @@ class EngineCounts:
             self.expert_tokens = load if self.expert_tokens is None else self.expert_tokens + load
 
 
-@dataclass
-class _Running:
-    """Lanes whose caches have one capacity, and those caches as one, in the lanes' order."""
-
-    lanes: list[tuple[Job, Lane]] = field(default_factory=list)
-    cache: KVCache | None = None
-
-
 class Engine:
     """Serves jobs through one model.
 
     Args:
         model: in eval mode, on its device.
-        most_rows: sequences in one forward pass. Jobs join in the order they came, as soon as there is room
-            for all their paths; one that wants more than there ever is runs alone.
+        most_rows: paths that roll on together, and contexts that are read together. Jobs join in the order
+            they came, as soon as there is room for all their paths; one that wants more than there ever is
+            runs without others. What needs no rolling on never waits for what does.
     """
 
     def __init__(self, model: MoESequenceRegressor, *, most_rows: int = DEFAULT_MOST_ROWS) -> None:
@@ -74,15 +66,20 @@ class Engine:
         self.counts = EngineCounts()
         self._most_rows = most_rows
         self._waiting: deque[Job] = deque()
-        self._running: dict[int, _Running] = {}
+        self._running: dict[int, RunningLanes] = {}  # by capacity of their caches; none is empty
 
     @property
     def busy(self) -> bool:
         """Whether a step would do anything."""
-        return bool(self._waiting) or any(running.lanes for running in self._running.values())
+        return bool(self._waiting or self._running)
 
     def submit(self, job: Job) -> None:
-        """Let a job join at the next step."""
+        """Let a job join at one of the next steps.
+
+        Raises:
+            ValueError: it was read for another model, or has been submitted before.
+        """
+        job.take(self.model)
         self._waiting.append(job)
 
     def drop(self, jobs: Iterable[Job]) -> None:
@@ -90,24 +87,38 @@ class Engine:
         gone = {id(job) for job in jobs}
         self._waiting = deque(job for job in self._waiting if id(job) not in gone)
         for running in self._running.values():
-            self._keep(running, [id(job) not in gone for job, _ in running.lanes])
+            running.drop(gone)
+        self._tidy()
 
     def step(self) -> list[Job]:
-        """Read the contexts of jobs that joined, and roll every lane on by P points.
+        """Read the contexts of jobs that join, and roll every lane on by P points.
+
+        An error in what belongs to one job ends that job alone: see `Job.failure`.
 
         Returns:
-            The jobs that are finished now.
+            The jobs that are finished now, or have failed.
+
+        Raises:
+            Exception: of a pass that jobs share; which of them is to blame is not known.
         """
-        finished: list[Job] = []
+        ended: list[Job] = []
         with inference(self.model):
             for group in self._groups():
-                self._read(group, finished)
-            for capacity in list(self._running):
-                self._advance(self._running[capacity], finished)
-                if not self._running[capacity].lanes:
-                    del self._running[capacity]
-        self.counts.finished += len(finished)
-        return finished
+                self._read(group, ended)
+            for running in list(self._running.values()):
+                self._advance(running, ended)
+        self._tidy()
+        self.counts.finished += sum(job.failure is None for job in ended)
+        return ended
+
+    def _tidy(self) -> None:
+        self._running = {capacity: running for capacity, running in self._running.items() if len(running)}
+
+    def _fail(self, job: Job, error: Exception, ended: list[Job]) -> None:
+        """End one job with its error."""
+        job.failure = error
+        self.drop([job])
+        ended.append(job)
 
     # ---- reading contexts ----
 
@@ -115,39 +126,60 @@ class Engine:
         """Waiting jobs that can be read in one pass: of like length, and of like need for a cache."""
         groups: dict[tuple[int, bool], list[Job]] = {}
         for job in self._admitted():
-            key = self._capacity(job), self._rolls(job)
-            group = groups.setdefault(key, [])
-            if group and sum(each.rows for each in group) + job.rows > self._most_rows:
-                yield groups.pop(key)
-                group = groups.setdefault(key, [])
-            group.append(job)
+            groups.setdefault((self._capacity(job), self._rolls(job)), []).append(job)
         yield from groups.values()
 
-    def _admitted(self) -> Iterator[Job]:
-        """Waiting jobs that there is room for, in their order."""
-        rows = sum(len(lane) for running in self._running.values() for _, lane in running.lanes)
-        while self._waiting:
-            job = self._waiting[0]
+    def _admitted(self) -> list[Job]:
+        """Take out the waiting jobs that there is room for, in their order."""
+        running = sum(lanes.rows for lanes in self._running.values())
+        reading, blocked = 0, False
+        admitted: list[Job] = []
+        staying: deque[Job] = deque()
+        for job in self._waiting:
             wanted = job.paths if self._rolls(job) else 0  # others take no part in later steps
-            if rows and rows + wanted > self._most_rows:
-                return
-            rows += wanted
-            yield self._waiting.popleft()
+            blocked |= bool(wanted and running and running + wanted > self._most_rows)
+            full = reading > 0 and reading + job.rows > self._most_rows
+            if full or (wanted and blocked):
+                staying.append(job)
+                continue
+            running += wanted
+            reading += job.rows
+            admitted.append(job)
+        self._waiting = staying
+        return admitted
 
     def _rolls(self, job: Job) -> bool:
         """Whether own predictions will be fed back."""
         return points_fed_back(self.model.config, job.request.horizon) > 0
 
     def _capacity(self, job: Job) -> int:
-        """Slots for the job's contexts and all that will be fed back, in steps of powers of two."""
-        needed = job.request.points.shape[1] + points_fed_back(self.model.config, job.request.horizon)
-        capacity = LEAST_CAPACITY
-        while capacity < needed:
-            capacity *= 2
-        return capacity
+        """Slots of the cache that the job's paths need; without rolling on, its length in like steps."""
+        return cache_capacity(self.model.config, job.request.points.shape[1], job.request.horizon)
 
-    def _read(self, jobs: Sequence[Job], finished: list[Job]) -> None:
+    def _read(self, jobs: Sequence[Job], ended: list[Job]) -> None:
         """One forward pass over the contexts of jobs; what needs no other is finished at once."""
+        try:
+            readings = self._readings(jobs)
+        except Exception as error:  # whatever it is, it must not reach the jobs that are not to blame
+            if len(jobs) == 1:
+                self._fail(jobs[0], error, ended)
+                return
+            for job in jobs:
+                self._read([job], ended)
+            return
+        for job, reading in zip(jobs, readings, strict=True):
+            job.model_steps += 1
+            try:
+                for lane in job.begin(reading):
+                    self._start(job, lane)
+            except Exception as error:
+                self._fail(job, error, ended)
+                continue
+            if job.finished:
+                ended.append(job)
+
+    def _readings(self, jobs: Sequence[Job]) -> list[Reading]:
+        """What the model makes of the jobs' contexts."""
         model, config = self.model, self.model.config
         length = max(job.request.points.shape[1] for job in jobs)
         points = torch.cat([_padded(job.request.points, length) for job in jobs]).to(model.device)
@@ -162,93 +194,70 @@ class Engine:
         self.counts.count(len(points), output.routing.load())
         rows = torch.arange(len(points), device=model.device)
         known = output.distribution.at((rows, (lengths - 1) // every))
-        first = 0
-        for job in jobs:
-            mine = rows[first : first + job.rows]
+        readings = []
+        for job, mine in zip(jobs, torch.split(rows, [job.rows for job in jobs]), strict=True):
             longest = int(((job.request.lengths - 1) // every).max()) + 1
-            reading = Reading(
-                anchor.take(mine),
-                known.at((mine,)),
-                None if cache is None else cache.take(mine),
-                _select(output.routing, mine, longest),
+            readings.append(
+                Reading(
+                    anchor.take(mine),
+                    known.at((mine,)),
+                    None if cache is None else cache.take(mine),
+                    _select(output.routing, mine, longest),
+                )
             )
-            first += job.rows
-            job.model_steps += 1
-            for lane in job.begin(reading):
-                self._start(job, lane, finished)
+        return readings
 
-    def _start(self, job: Job, lane: Lane | None, finished: list[Job]) -> None:
-        """Run a lane's first step, and those after it if they are done with that."""
+    def _start(self, job: Job, lane: Lane | None) -> None:
+        """Run a lane's first step, and the lanes after it as long as they are done with theirs."""
         while lane is not None:
             lane.emit()
             if not lane.done:
-                cache = lane.cache
-                assert cache is not None
-                running = self._running.setdefault(cache.capacity, _Running())
-                joined = [cache] if running.cache is None else [running.cache, cache]
-                running.cache = KVCache.joined(joined)
-                running.lanes.append((job, lane))
-                lane.cache = None  # now part of the running one
+                if lane.cache is None:
+                    raise RuntimeError("a lane that rolls on needs a cache")
+                self._running.setdefault(lane.cache.capacity, RunningLanes()).add(job, lane)
                 return
             lane = job.accept(lane)
-        if job.finished:
-            finished.append(job)
 
     # ---- rolling on ----
 
-    def _advance(self, running: _Running, finished: list[Job]) -> None:
-        """One forward pass, or some, over lanes; those that are done make room."""
+    def _advance(self, running: RunningLanes, ended: list[Job]) -> None:
+        """One forward pass over lanes; those that are done make room."""
         self._forward(running)
-        done = []
-        for job, lane in running.lanes:
+        for job, lane in list(running):
+            if job.failure is not None:
+                continue
             job.model_steps += 1
-            lane.emit()
-            done.append(lane.done)
-        leaving = [pair for pair, is_done in zip(running.lanes, done, strict=True) if is_done]
-        self._keep(running, [not is_done for is_done in done])
-        for job, lane in leaving:
-            self._start(job, job.accept(lane), finished)
+            try:
+                lane.emit()
+                if lane.done:
+                    running.remove(lane)
+                    self._start(job, job.accept(lane))
+            except Exception as error:
+                self._fail(job, error, ended)
+                continue
+            if job.finished:
+                ended.append(job)
 
-    def _forward(self, running: _Running) -> None:
+    def _forward(self, running: RunningLanes) -> None:
         """Feed each lane's last block back."""
         config = self.model.config
-        cache = running.cache
-        assert cache is not None
         every = token_spacing(config, config.head.prediction_steps + 1)
         ahead = torch.arange(config.head.prediction_steps, device=self.model.device)
         grid = ahead[every - 1 :: every]  # of the P new points, those that become tokens
-        blocks = torch.cat([lane.last_block for _, lane in running.lanes])
-        position = torch.cat([lane.position for _, lane in running.lanes])
-        anchor = join_anchors([lane.anchor for _, lane in running.lanes])
+        lanes = [lane for _, lane in running]
+        position = torch.cat([lane.position for lane in lanes])
         output = self.model(
-            blocks,
-            anchor=anchor,
+            torch.cat([lane.last_block for lane in lanes]),
+            anchor=join_anchors([lane.anchor for lane in lanes]),
             positions=position[:, None] + ahead,
             tokens=position[:, None] + grid,
-            cache=cache,
+            cache=running.cache(),
         )
-        self.counts.count(len(blocks))
-        rows = torch.arange(len(blocks), device=self.model.device)
+        self.counts.count(len(position))
+        rows = torch.arange(len(position), device=self.model.device)
         known = output.distribution.at((rows, torch.full_like(rows, len(grid) - 1)))
-        first = 0
-        for _, lane in running.lanes:
-            lane.advance(known.at((rows[first : first + len(lane)],)))
-            first += len(lane)
-
-    @staticmethod
-    def _keep(running: _Running, kept: Sequence[bool]) -> None:
-        """Let some lanes leave, and their rows of the cache with them."""
-        if all(kept):
-            return
-        rows = [
-            torch.full((len(lane),), keep, dtype=torch.bool)
-            for (_, lane), keep in zip(running.lanes, kept, strict=True)
-        ]
-        running.lanes = [pair for pair, keep in zip(running.lanes, kept, strict=True) if keep]
-        if not running.lanes or running.cache is None:
-            running.cache = None
-            return
-        running.cache = running.cache.take(torch.cat(rows).nonzero()[:, 0].to(running.cache.points.device))
+        for lane, mine in zip(lanes, torch.split(rows, [len(lane) for lane in lanes]), strict=True):
+            lane.advance(known.at((mine,)))
 
 
 def _padded(points: Tensor, length: int) -> Tensor:

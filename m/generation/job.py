@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -52,7 +53,7 @@ class _Strand:
 
 
 class Job:
-    """A checked request, the lanes it still has to run, and what came of those that did.
+    """A checked request, the lanes it still has to run, and what came of those that did; served once.
 
     Args:
         model: that will serve it.
@@ -71,6 +72,9 @@ class Job:
                 raise ValueError(f"a quantile level must lie strictly between 0 and 1, got {level}")
         self.request = request
         self.model_steps = 0
+        self.started: float | None = None  # when its contexts had been read, on the clock of time.monotonic
+        self.failure: Exception | None = None
+        self._taken = False
         self._config: ModelConfig = model.config
         self._levels = tuple(dict.fromkeys(float(level) for level in quantiles))
         self._strands = self._plan()
@@ -123,9 +127,22 @@ class Job:
         """Paths of all contexts that may run at once."""
         return self.rows * sum(strand.paths for strand in self._strands)
 
+    def take(self, model: MoESequenceRegressor) -> None:
+        """Mark the job as being served, which it can be once.
+
+        Raises:
+            ValueError: it has been before, or was read for another model.
+        """
+        if model.config is not self._config:
+            raise ValueError("this job was read for another model; read it for the one that serves it")
+        if self._taken:
+            raise ValueError("a job is served once; read the request anew to ask again")
+        self._taken = True
+
     def begin(self, reading: Reading) -> list[Lane]:
         """Take what was read; the lanes to run first."""
         self._reading = reading
+        self.started = time.monotonic()
         for strand in self._strands:
             # Made when their turn comes: each holds copies of the contexts' caches.
             self._coming[strand.name] = self._lanes(strand, reading)
@@ -145,6 +162,8 @@ class Job:
         after = next(self._coming[name], None)
         if after is None:
             del self._running[name]
+            if not self._running and self._reading is not None:
+                self._reading = replace(self._reading, cache=None)  # the largest part, and of no more use
         else:
             self._running[name] = after
         return after

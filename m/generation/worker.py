@@ -19,7 +19,7 @@ DEFAULT_MOST_WAITING = 1024
 _IDLE_SECONDS = 1.0  # between looks at whether to stop, when nothing comes
 
 
-@dataclass
+@dataclass(eq=False)
 class Ticket:
     """A job on its way through a worker.
 
@@ -27,19 +27,19 @@ class Ticket:
         job: what is asked for.
         deadline: on the clock of `time.monotonic`; None for none.
         future: of the result; cancelling it takes the job out at the next step.
-        submitted, joined: when; seconds of that clock. ``joined`` is None while the job waits.
+        submitted: when; seconds of that clock.
     """
 
     job: Job
     deadline: float | None
     future: Future[GenerationResult] = field(default_factory=Future)
     submitted: float = field(default_factory=time.monotonic)
-    joined: float | None = None
 
     @property
     def queue_seconds(self) -> float:
-        """Waited for the first step."""
-        return (self.joined if self.joined is not None else time.monotonic()) - self.submitted
+        """Waited until its contexts had been read; so far, while it waits."""
+        started = self.job.started
+        return (started if started is not None else time.monotonic()) - self.submitted
 
 
 class EngineWorker:
@@ -58,7 +58,7 @@ class EngineWorker:
         self._inbox: queue.SimpleQueue[Ticket | None] = queue.SimpleQueue()  # None: look at the state
         self._open: dict[int, Ticket] = {}  # by job, those in the engine; of the worker's thread alone
         self._lock = threading.Lock()
-        self._count = 0  # tickets that have no result yet
+        self._count = 0  # tickets that the worker still holds
         self._closing = False
         self._abandoning = False
         self._failure: BaseException | None = None
@@ -77,7 +77,7 @@ class EngineWorker:
 
     @property
     def waiting(self) -> int:
-        """Jobs without a result yet."""
+        """Jobs that wait or run; one that was cancelled counts until the next step."""
         return self._count
 
     def submit(self, job: Job, *, timeout: float | None = None) -> Ticket:
@@ -88,6 +88,7 @@ class EngineWorker:
             timeout: seconds until the answer is of no use.
 
         Raises:
+            ValueError: the job was read for another model, or has been handed in before.
             EngineStoppedError: the worker is closed, or has failed.
             QueueFullError: too many jobs wait.
         """
@@ -101,7 +102,6 @@ class EngineWorker:
                 raise QueueFullError(f"{self._count} requests wait already, as many as may; try again later")
             self._count += 1
             self._inbox.put(ticket)
-        ticket.future.add_done_callback(self._forget)
         return ticket
 
     async def run(self, job: Job, *, timeout: float | None = None) -> GenerationResult:
@@ -109,9 +109,16 @@ class EngineWorker:
 
         Raises:
             DeadlineExceededError: no result within ``timeout`` seconds.
-            EngineStoppedError, QueueFullError: see `submit`.
+            EngineStoppedError, QueueFullError, ValueError: see `submit`.
         """
-        return await asyncio.wrap_future(self.submit(job, timeout=timeout).future)
+        ticket = self.submit(job, timeout=timeout)
+        try:
+            async with asyncio.timeout(timeout):
+                return await asyncio.wrap_future(ticket.future)
+        except TimeoutError as error:
+            if isinstance(error, DeadlineExceededError):
+                raise
+            raise _too_late(ticket) from None
 
     def close(self, *, drain: bool = True, timeout: float = 30.0) -> bool:
         """Take no more jobs, and end the thread.
@@ -125,9 +132,10 @@ class EngineWorker:
         """
         with self._lock:
             self._closing = True
-            self._abandoning = not drain
+            self._abandoning |= not drain
         self._inbox.put(None)
-        self._thread.join(timeout)
+        if threading.current_thread() is not self._thread:  # which can be, in a callback of a future
+            self._thread.join(timeout)
         return not self._thread.is_alive()
 
     # ---- the worker's thread ----
@@ -149,38 +157,61 @@ class EngineWorker:
         if self._abandoning or (self._closing and not self.engine.busy and self._inbox.empty()):
             return False
         for job in self.engine.step() if self.engine.busy else ():
-            ticket = self._open.pop(id(job))
-            with suppress(InvalidStateError):  # cancelled meanwhile
-                ticket.future.set_result(job.result())
+            self._answer(self._open[id(job)])
         return True
+
+    def _answer(self, ticket: Ticket) -> None:
+        """Settle a job that has ended, whatever its end."""
+        try:
+            failure, result = ticket.job.failure, None
+            if failure is None:
+                result = ticket.job.result()
+        except Exception as error:  # of this job alone, so the others go on
+            failure = error
+        self._release(ticket)  # first: who has the answer may ask again at once
+        with suppress(InvalidStateError):  # cancelled meanwhile
+            if result is None:
+                ticket.future.set_exception(failure)
+            else:
+                ticket.future.set_result(result)
+
+    def _release(self, ticket: Ticket) -> None:
+        """Forget a ticket."""
+        self._open.pop(id(ticket.job), None)
+        with self._lock:
+            self._count -= 1
 
     def _take_in(self, *, wait: bool) -> None:
         with suppress(queue.Empty):
             ticket = self._inbox.get(timeout=_IDLE_SECONDS) if wait else self._inbox.get_nowait()
             while True:
                 if ticket is not None:
-                    ticket.joined = time.monotonic()
-                    self._open[id(ticket.job)] = ticket
-                    self.engine.submit(ticket.job)
+                    self._admit(ticket)
                 ticket = self._inbox.get_nowait()
+
+    def _admit(self, ticket: Ticket) -> None:
+        try:
+            self.engine.submit(ticket.job)
+        except ValueError as error:
+            with suppress(InvalidStateError):
+                ticket.future.set_exception(error)
+            with self._lock:
+                self._count -= 1
+            return
+        self._open[id(ticket.job)] = ticket
 
     def _drop_lost(self) -> None:
         """Take out jobs that nobody waits for any more."""
         now = time.monotonic()
-        lost = []
-        for ticket in self._open.values():
-            if ticket.deadline is not None and now > ticket.deadline:
-                waited = now - ticket.submitted
-                with suppress(InvalidStateError):
-                    ticket.future.set_exception(
-                        DeadlineExceededError(f"no forecast by the deadline; gave up after {waited:.3g} s")
-                    )
-            if ticket.future.done():
-                lost.append(ticket.job)
-        if lost:
-            self.engine.drop(lost)
-            for job in lost:
-                del self._open[id(job)]
+        late = [t for t in self._open.values() if t.deadline is not None and now > t.deadline]
+        lost = [*late, *(t for t in self._open.values() if t.future.done() and t not in late)]
+        if not lost:
+            return
+        self.engine.drop(ticket.job for ticket in lost)
+        for ticket in lost:
+            self._release(ticket)
+            with suppress(InvalidStateError):  # cancelled
+                ticket.future.set_exception(_too_late(ticket))
 
     def _refuse_rest(self) -> None:
         """Tell everybody who still waits."""
@@ -192,12 +223,14 @@ class EngineWorker:
                     ticket = self._inbox.get_nowait()
                     if ticket is not None:
                         rest.append(ticket)
+            self._count = 0
+        self._open.clear()
         for ticket in rest:
             reason = f"its worker failed: {self._failure!r}" if self._failure else "it was closed"
             with suppress(InvalidStateError):
                 ticket.future.set_exception(EngineStoppedError(f"the engine stopped: {reason}"))
 
-    def _forget(self, future: Future[GenerationResult]) -> None:
-        del future
-        with self._lock:
-            self._count -= 1
+
+def _too_late(ticket: Ticket) -> DeadlineExceededError:
+    waited = time.monotonic() - ticket.submitted
+    return DeadlineExceededError(f"no forecast by the deadline; gave up after {waited:.3g} s")

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from m.moe.model import MoESequenceRegressor
 
 QUANTILE_PATHS = 100  # sampled paths behind a quantile that has no closed form
+_LEAST_CAPACITY = 32  # slots
 _CACHE_BUDGET = 2**28  # bytes of copied caches held at once while paths are drawn
 
 
@@ -143,7 +144,8 @@ class Rollout:
         self.anchor = compute_anchor(self.points, self.lengths, model.config.anchor)
         rolled = points_fed_back(model.config, horizon)
         batch, length, _ = points.shape
-        self._cache = model.allocate_cache(batch, length + rolled) if rolled else None
+        capacity = cache_capacity(model.config, length, horizon)
+        self._cache = model.allocate_cache(batch, capacity) if rolled else None
         self._every = token_spacing(model.config, horizon)
         tokens = model.token_positions(self.lengths, every=self._every)
         with inference(model):
@@ -200,6 +202,19 @@ def points_fed_back(config: ModelConfig, horizon: int) -> int:
     """Own predictions that a roll-out of ``horizon`` points reads again: whole blocks of P."""
     steps = config.head.prediction_steps
     return max(0, -(-horizon // steps) - 1) * steps
+
+
+def cache_capacity(config: ModelConfig, length: int, horizon: int) -> int:
+    """Slots for a context of ``length`` points and all that will be fed back.
+
+    Rounded up to 32, 48, 64, 96, 128, ...: paths that roll on together share a cache, so few sizes are
+    better; and alone they have the same, so that both ways round alike.
+    """
+    needed = length + points_fed_back(config, horizon)
+    capacity = _LEAST_CAPACITY
+    while capacity < needed:
+        capacity *= 2
+    return capacity * 3 // 4 if capacity > _LEAST_CAPACITY and capacity * 3 // 4 >= needed else capacity
 
 
 def token_spacing(config: ModelConfig, horizon: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -59,8 +60,10 @@ class ForecastRequest:
         points, batched = _read_context(context, model.config.input_dim)
         valid = _read_lengths(lengths, points)
         _check_finite(points, valid)
+        horizon = _whole("horizon", horizon)
+        num_samples = None if num_samples is None else _whole("num_samples", num_samples)
         _check_request(model, horizon, temperature, num_samples)
-        return cls(points, valid, batched, horizon, temperature, num_samples, seed)
+        return cls(points, valid, batched, horizon, temperature, num_samples, _read_seed(seed))
 
     def arrange(self, paths: Tensor) -> Array:
         """Results ``[B, ...]`` as an array, without the batch axis when the context had none."""
@@ -116,6 +119,23 @@ def _read_lengths(lengths: Iterable[int] | None, points: Tensor) -> Tensor:
     if given.shape != (batch,) or bool((given < 1).any()) or bool((given > length).any()):
         raise ValueError(f"lengths must be {batch} numbers from 1 to {length}, got {given.tolist()}")
     return given
+
+
+def _whole(name: str, value: int) -> int:
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise ValueError(f"{name} must be a whole number, got {value!r}") from None
+
+
+def _read_seed(seed: int | None) -> int | None:
+    """A seed that the generators take."""
+    if seed is None:
+        return None
+    number = _whole("seed", seed)
+    if not -(2**63) <= number < 2**64:
+        raise ValueError(f"seed must lie from -2**63 to 2**64 - 1, got {number}")
+    return number
 
 
 def _check_request(

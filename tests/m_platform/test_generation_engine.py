@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference import CAUSAL_ROUTERS, small_model
 
+from m.attention.cache import KVCache
 from m.generation import Engine, Job
 from m.moe.config import AnchorConfig, AttentionConfig, HeadConfig
 
@@ -135,17 +136,20 @@ def test_many_paths_are_drawn_in_pieces_as_a_forecast_draws_them(monkeypatch):
     other = {"context": walk(30, 1), "horizon": 18}
     jobs = [read(model, wish), read(model, other)]
     drive(Engine(model), jobs, joins=[0, 3])
+    assert_as_alone(model, jobs[0], wish)
     assert_as_alone(model, jobs[1], other)
-    samples = jobs[0].result().samples
-    assert samples.shape == (9, 30, 3)
-    assert len(np.unique(samples[:, 0, 0])) == 9  # pieces go on where the generator stood
-    # Pieces are as large as a cache allows, and the engine's caches are a little larger than a lone
-    # forecast's: the same number of paths a piece gives the same paths.
-    monkeypatch.setattr("m.moe.forecast.rows_at_once", lambda cache: 4)
-    monkeypatch.setattr("m.generation.job.rows_at_once", lambda cache: 4)
+
+
+@pytest.mark.parametrize(("length", "horizon"), [(1, 5), (20, 30), (60, 70), (90, 200)])
+def test_a_lone_forecast_has_a_cache_of_the_same_size(length, horizon):
+    """So that products of few digits round alike, and paths are drawn in the same pieces."""
+    model = small_model(dtype=torch.bfloat16)
+    wish = {"context": walk(length, 0), "horizon": horizon, "num_samples": 2, "seed": 1}
     job = read(model, wish)
     drive(Engine(model), [job])
-    assert_as_alone(model, job, wish)
+    alone = model.forecast(wish["context"], horizon, num_samples=2, seed=1)
+    np.testing.assert_array_equal(job.result().mean, alone.mean)
+    np.testing.assert_array_equal(job.result().samples, alone.samples)
 
 
 def test_steps_are_shared():
@@ -204,6 +208,86 @@ def test_dropped_jobs_leave_and_the_rest_goes_on():
     assert not engine.busy
 
 
+@pytest.mark.parametrize("joined", [0, 1, 3])
+def test_the_last_of_a_size_can_be_dropped_while_others_run(joined):
+    model = model_of("points")
+    gone, stays = Job.read(model, walk(12, 0), 18), Job.read(model, walk(60, 1), 40)
+    engine = Engine(model)
+    engine.submit(gone)
+    engine.submit(stays)
+    for _ in range(joined):
+        engine.step()
+    engine.drop([gone])
+    assert drive(engine, []) == [stays]
+    assert_as_alone(model, stays, {"context": walk(60, 1), "horizon": 40})
+
+
+def test_joining_and_leaving_copy_a_cache_once_a_step(monkeypatch):
+    model = model_of("points")
+    joined = []
+    whole = KVCache.joined.__func__
+    monkeypatch.setattr(
+        KVCache, "joined", classmethod(lambda cls, parts: joined.append(1) or whole(cls, parts))
+    )
+    engine = Engine(model)
+    drive(engine, [Job.read(model, walk(20, seed), 12) for seed in range(30)], joins=[0] * 20 + [1] * 10)
+    assert engine.counts.steps >= 4
+    assert len(joined) <= engine.counts.steps
+
+
+def test_an_error_of_one_request_is_its_own(monkeypatch):
+    model = model_of("points")
+    wishes = [{"context": walk(9, seed), "horizon": 10} for seed in range(3)]
+    jobs = [read(model, wish) for wish in wishes]
+    plain = Job.begin
+
+    def begin(job, reading):
+        if job is jobs[1]:
+            raise MemoryError("too many paths")
+        return plain(job, reading)
+
+    monkeypatch.setattr(Job, "begin", begin)
+    ended = drive(Engine(model), jobs)
+    assert len(ended) == 3
+    assert isinstance(jobs[1].failure, MemoryError)
+    for number in (0, 2):
+        assert jobs[number].failure is None
+        assert_as_alone(model, jobs[number], wishes[number])
+
+
+def test_a_request_that_cannot_be_held_takes_nobody_along():
+    model = model_of("points")
+    giant, modest = Job.read(model, walk(9, 0), 10**12), Job.read(model, walk(9, 1), 10)
+    ended = drive(Engine(model), [giant, modest])
+    assert giant in ended
+    assert giant.failure is not None
+    assert modest.failure is None
+    assert_as_alone(model, modest, {"context": walk(9, 1), "horizon": 10})
+
+
+def test_what_needs_no_rolling_on_passes_what_waits_for_room():
+    model = model_of("points")
+    runs = Job.read(model, walk(9, 0), 400, num_samples=7, seed=0)
+    waits = Job.read(model, walk(9, 1), 8, num_samples=7, seed=0)
+    short = Job.read(model, walk(9, 2), 4)
+    engine = Engine(model, most_rows=8)
+    for job in (runs, waits, short):
+        engine.submit(job)
+    assert engine.step() == [short]
+    assert waits.started is None
+
+
+def test_a_job_is_served_once_and_by_its_own_model():
+    model = model_of("points")
+    job = Job.read(model, walk(9, 0), 8)
+    engine = Engine(model)
+    engine.submit(job)
+    with pytest.raises(ValueError, match="served once"):
+        engine.submit(job)
+    with pytest.raises(ValueError, match="another model"):
+        Engine(model_of("points")).submit(Job.read(model, walk(9, 0), 8))
+
+
 def test_results_have_a_batch_axis_when_the_context_had_one():
     model = model_of("points")
     jobs = [Job.read(model, walk(9, 0, batch=2), 6, num_samples=3), Job.read(model, walk(9, 0), 6)]
@@ -221,6 +305,12 @@ def test_wrong_requests_are_refused_before_they_reach_the_engine():
         Job.read(model, walk(9, 0), 0)
     with pytest.raises(ValueError, match="not finite"):
         Job.read(model, np.full((3, 3), np.nan), 4)
+    for seed in (2**64, -(2**63) - 1, 1.5):
+        with pytest.raises(ValueError, match="seed"):
+            Job.read(model, walk(9, 0), 4, seed=seed)
+    for name in ("horizon", "num_samples"):
+        with pytest.raises(ValueError, match=name):
+            Job.read(model, walk(9, 0), **({"horizon": 4} | {name: 2.5}))
     with pytest.raises(ValueError, match="most_rows"):
         Engine(model, most_rows=0)
     job = Job.read(model, walk(9, 0), 8)

@@ -127,7 +127,6 @@ def test_a_cancelled_request_is_taken_out(gated, model):
     worker, first = gated
     gone = worker.submit(job_of(model, 1))
     assert gone.future.cancel()
-    assert worker.waiting == 1
     worker.engine.open_wide()
     first.future.result(timeout=30)
     worker.submit(job_of(model, 2)).future.result(timeout=30)
@@ -146,7 +145,6 @@ def test_cancelling_the_wait_cancels_the_request(gated, model):
             await task
 
     asyncio.run(give_up())
-    assert worker.waiting == 1
     worker.engine.open_wide()
     first.future.result(timeout=30)
     worker.close()
@@ -203,9 +201,86 @@ def test_a_failing_model_is_told_to_everybody(gated, model, monkeypatch):
         worker.submit(job_of(model, 2))
 
 
-def test_waiting_is_measured(gated):
+def test_leaving_in_the_middle_of_a_roll_out_harms_nobody(model):
+    worker = EngineWorker(Engine(model))
+    long = worker.submit(Job.read(model, walk(12, 0), 3000))
+    late = worker.submit(Job.read(model, walk(12, 1), 3000), timeout=0.2)
+    while long.job.started is None or late.job.started is None:
+        time.sleep(0.001)
+    assert long.future.cancel()
+    with pytest.raises(DeadlineExceededError):
+        late.future.result(timeout=60)
+    result = worker.submit(job_of(model, 2, horizon=9)).future.result(timeout=60)
+    np.testing.assert_allclose(result.mean, model.forecast(walk(12, 2), 9).mean, rtol=1e-5, atol=1e-5)
+    assert worker.alive
+    assert worker.close()
+    assert worker.waiting == 0
+
+
+def test_an_answer_that_cannot_be_put_together_is_told_to_its_own_caller(model, monkeypatch):
+    worker = EngineWorker(Engine(model))
+    plain = Job.result
+    bad = job_of(model, 0)
+
+    def result(job):
+        if job is bad:
+            raise MemoryError("no room for the answer")
+        return plain(job)
+
+    monkeypatch.setattr(Job, "result", result)
+    with pytest.raises(MemoryError, match="no room"):
+        worker.submit(bad).future.result(timeout=60)
+    assert worker.submit(job_of(model, 1)).future.result(timeout=60).mean.shape == (10, 3)
+    assert worker.close()
+
+
+def test_a_job_handed_in_twice_is_refused_and_the_first_is_answered(gated, model):
     worker, first = gated
-    time.sleep(0.02)
-    assert 0 <= first.queue_seconds < 30
+    again = worker.submit(first.job)
+    worker.engine.open_wide()
+    with pytest.raises(ValueError, match="served once"):
+        again.future.result(timeout=30)
+    assert first.future.result(timeout=30).mean.shape == (10, 3)
+
+
+def test_a_deadline_is_kept_also_in_the_middle_of_a_step(gated, model):
+    worker, _ = gated  # whose step does not end
+
+    async def ask():
+        began = time.monotonic()
+        with pytest.raises(DeadlineExceededError):
+            await worker.run(job_of(model, 1), timeout=0.05)
+        return time.monotonic() - began
+
+    assert asyncio.run(ask()) < 10
+
+
+def test_cancelling_makes_no_room_for_more_than_there_is(gated, model):
+    worker, _ = gated
+    for seed in (1, 2):
+        worker.submit(job_of(model, seed)).future.cancel()
+    with pytest.raises(QueueFullError):
+        worker.submit(job_of(model, 3))
+
+
+def test_closing_at_once_stays_so(gated):
+    worker, _ = gated
+    assert not worker.close(drain=False, timeout=0)
+    worker.engine.open_wide()
+    assert worker.close(timeout=30)
+
+
+def test_waiting_for_room_is_measured(model):
+    engine = Engine(model, most_rows=2)
+    worker = EngineWorker(engine)
+    first = worker.submit(Job.read(model, walk(12, 0), 800, num_samples=1, seed=0))
+    second = worker.submit(Job.read(model, walk(12, 1), 12))
+    first.future.result(timeout=120)
+    second.future.result(timeout=60)
+    assert second.queue_seconds > 5 * first.queue_seconds
+    worker.close()
+
+
+def test_a_worker_needs_room_for_somebody(model):
     with pytest.raises(ValueError, match="most_waiting"):
-        EngineWorker(worker.engine, most_waiting=0)
+        EngineWorker(Engine(model), most_waiting=0)
