@@ -2,7 +2,8 @@
 
     python -m benchmarks.live_monitoring examples/trajectory_3d/configs/quick_test_3d.yaml
 
-Another process reads the page throughout, as an open browser does. Compared are processor time, which
+Another process reads the events throughout, as an open page does. A browser on this machine draws besides,
+with processor time of its own, which is not counted here. Compared are processor time of the training, which
 other work on the machine hardly disturbs, and wall-clock time. The last line printed is one JSON document.
 """
 
@@ -52,12 +53,14 @@ def run_once(experiment: ExperimentConfig, folder: Path, *, watched: bool) -> Co
 
 def measure(experiment: ExperimentConfig, rounds: int) -> tuple[list[Cost], list[Cost]]:
     """Costs of runs that nobody watches and of watched ones, so many each, after one that is not counted."""
-    plain, watched = [], []
+    plain: list[Cost] = []
+    watched: list[Cost] = []
     with tempfile.TemporaryDirectory() as folder:
         run_once(experiment, Path(folder) / "warm-up", watched=True)
-        for number in range(rounds):
-            plain.append(run_once(experiment, Path(folder) / f"plain-{number}", watched=False))
-            watched.append(run_once(experiment, Path(folder) / f"watched-{number}", watched=True))
+        for number in range(2 * rounds):  # either way first, in turn
+            is_watched = number % 4 in (1, 2)
+            cost = run_once(experiment, Path(folder) / str(number), watched=is_watched)
+            (watched if is_watched else plain).append(cost)
     return plain, watched
 
 

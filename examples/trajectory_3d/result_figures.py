@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from examples.trajectory_3d.evaluation import EvaluationResult
+from examples.trajectory_3d.experts.validation_metrics import TYPE_KNOWN, served
 from examples.trajectory_3d.figure_style import (
     BLUE,
     HATCHES,
@@ -43,7 +44,7 @@ def plot_training_progress(history: Sequence[Record]) -> Figure:
             (also "loss", "expert_load" as shares [layers][experts], "sequences_per_second"); others are of
             evaluation. Metrics ("loss", "position_error", "velocity_error", "acceleration_error") stand in
             the record itself or in its "metrics", those of evaluation also by motion type
-            ("position_error/<type>") and layer ("type_known_by_expert/layer_<n>"). A series that no record
+            ("position_error/<type>") and those of experts (`validation_metrics`). A series that no record
             has is marked 'not recorded'.
     """
     train = [record for record in history if "learning_rate" in record]
@@ -64,8 +65,9 @@ def plot_training_progress(history: Sequence[Record]) -> Figure:
     by_type = figure.add_subplot(grid[1, 0])
     _draw_family(by_type, "position_error/", "position error by motion type (m)", validation)
     known = figure.add_subplot(grid[1, 1])
-    _draw_family(known, "type_known_by_expert/", "motion type known by the expert (share)", validation)
-    _draw_expert_load(figure, figure.add_subplot(grid[2, :]), train)
+    _draw_family(known, TYPE_KNOWN, "motion type known by the expert (share)", validation, label="layer ")
+    _draw_expert_load(figure, figure.add_subplot(grid[2, :3]), train)
+    _draw_service(figure, figure.add_subplot(grid[2, 3]), validation)
     return figure
 
 
@@ -106,9 +108,11 @@ def _draw_series(
     tidy(axes)
 
 
-def _draw_family(axes: Axes, prefix: str, label: str, validation: Sequence[Record]) -> None:
+def _draw_family(
+    axes: Axes, prefix: str, title: str, validation: Sequence[Record], *, label: str = ""
+) -> None:
     """Draw all metrics of evaluation whose names begin alike, one line each."""
-    axes.set_title(label, fontsize=11)
+    axes.set_title(title, fontsize=11)
     names = [name for record in validation[-1:] for name in record.get("metrics") or {}]
     keys = [name for name in names if name.startswith(prefix)]
     drawn: list[float] = []
@@ -120,7 +124,7 @@ def _draw_family(axes: Axes, prefix: str, label: str, validation: Sequence[Recor
             ("-", "--", "-.", ":")[index % 4],
             marker=MARKS[index % len(MARKS)],
             color=PALETTE[index % len(PALETTE)],
-            label=key.removeprefix(prefix).replace("_", " "),
+            label=label + key.removeprefix(prefix).replace("_", " "),
             linewidth=1.4,
             markersize=3.5,
         )
@@ -181,6 +185,30 @@ def _draw_expert_load(figure: Figure, axes: Axes, train: Sequence[Record]) -> No
     axes.set_yticklabels([f"layer {layer}\n{experts} experts" for layer in range(layers)], fontsize=8)
     axes.invert_yaxis()
     axes.set_xlabel("step")
+
+
+def _draw_service(figure: Figure, axes: Axes, validation: Sequence[Record]) -> None:
+    """Draw the share of each expert in each motion type's choices at the last validation; layers stacked."""
+    axes.set_title("who serves whom, last validation", fontsize=11)
+    metrics: Mapping[str, Any] = validation[-1].get("metrics") or {} if validation else {}
+    prefix = "position_error/"
+    types = [name.removeprefix(prefix) for name in metrics if name.startswith(prefix)]
+    layers = served(metrics, types)
+    if not layers:
+        say(axes, "not recorded")
+        return
+    shares = np.array(layers, dtype=np.float64)  # [layers, types, experts]
+    image = axes.imshow(
+        shares.reshape(-1, shares.shape[-1]), cmap="cividis", vmin=0.0, vmax=1.0, aspect="auto"
+    )
+    figure.colorbar(image, ax=axes, label="share of the type", pad=0.01)
+    for layer in range(1, len(layers)):
+        axes.axhline(layer * len(types) - 0.5, color="white", linewidth=1.5)
+    rows = [f"{kind}, {layer}" for layer in range(len(layers)) for kind in types]
+    axes.set_yticks(range(len(rows)), labels=rows, fontsize=6)
+    axes.set_xticks(range(shares.shape[-1]) if shares.shape[-1] <= 16 else [])
+    axes.set_xlabel("expert")
+    axes.set_ylabel("motion type, layer", fontsize=8)
 
 
 def _draw_bars(axes: Axes, result: EvaluationResult, spec: MetricSpec) -> None:

@@ -14,8 +14,7 @@ from examples.trajectory_3d import run_folder
 from examples.trajectory_3d.config import ExperimentConfig
 from examples.trajectory_3d.datasets import TrajectoryBatch, stream_batches
 from examples.trajectory_3d.evaluation import MIXED, EvaluationSet, evaluate
-from examples.trajectory_3d.experts.analysis import type_specialisation
-from examples.trajectory_3d.experts.collect import collect_routing
+from examples.trajectory_3d.experts.validation_metrics import expert_metrics
 from examples.trajectory_3d.live.history import History
 from examples.trajectory_3d.live.monitor import LiveMonitor
 from examples.trajectory_3d.live.snapshot import Snapshots
@@ -35,7 +34,6 @@ from m.training import (
     TrainingResult,
 )
 
-TYPE_KNOWN = "type_known_by_expert"  # metric of validation, one a layer
 _FREE_AT_RESUME = frozenset({"dataset.num_workers"})  # the stream is the same for any number
 
 
@@ -204,11 +202,7 @@ class Validation:
         self._windows = windows
 
     def __call__(self, model: nn.Module, step: int) -> dict[str, float]:
-        """Metrics over all windows, position error by type, the likelihood loss, and what experts know.
-
-        ``type_known_by_expert/layer_<n>`` is the share of the motion type's entropy that the choice of
-        experts in a layer tells: 0 when it says nothing of the type, 1 when each type has experts of its own.
-        """
+        """Metrics over all windows, position error by type, the likelihood loss, and `expert_metrics`."""
         del step
         if not isinstance(model, MoESequenceRegressor):
             raise TypeError(f"expected a MoESequenceRegressor, got {type(model).__name__}")
@@ -222,11 +216,7 @@ class Validation:
                 metrics[f"position_error/{name}"] = scores.metrics["position_error"]
         if mixed.uncertainty is not None:
             metrics["coverage_80"] = mixed.uncertainty.coverage
-        for index, layer in enumerate(
-            collect_routing(model, self._windows.context, batch_size=batch_size).layers
-        ):
-            known = type_specialisation(layer, self._windows).explained
-            metrics[f"{TYPE_KNOWN}/layer_{index}"] = known
+        metrics |= expert_metrics(model, self._windows, batch_size)
         return metrics
 
     def _likelihood(self, model: MoESequenceRegressor) -> float:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from examples.trajectory_3d.config import ExperimentConfig
+from examples.trajectory_3d.experts.validation_metrics import EXPERTS
 from examples.trajectory_3d.run_folder import CONFIG, config_hash, environment, now, update_summary
 from m.config import to_dict, write_yaml
 from m.moe import ModelConfig, model_size
@@ -60,7 +61,8 @@ class SummaryWriter(Callback):
     def on_evaluation(self, record: EvaluationRecord) -> None:
         """Note the newest validation, and the best one."""
         self._step, self._elapsed = record.step, record.elapsed
-        found = {"step": record.step, "metrics": dict(record.metrics)}
+        plain = {name: value for name, value in record.metrics.items() if not name.startswith(EXPERTS)}
+        found = {"step": record.step, "metrics": plain}  # experts' hundreds of numbers are in the log
         if record.is_best:
             self._best = found
         changes: dict[str, Any] = {"step": record.step, "last_validation": found}

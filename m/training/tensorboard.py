@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,9 @@ from m.training.records import EvaluationRecord, StartRecord, StepRecord, Traini
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
+
+
+_EXPERTS = "experts/"
 
 
 class TensorBoardLogger(Callback):
@@ -56,8 +60,12 @@ class TensorBoardLogger(Callback):
             self._write_load(f"experts/load/layer_{layer}", shares, record.step)
 
     def on_evaluation(self, record: EvaluationRecord) -> None:
-        """Write the metrics."""
-        self._write(record.step, {f"evaluation/{name}": value for name, value in record.metrics.items()})
+        """Write the metrics; those called ``experts/...`` under their own names."""
+        grouped = {
+            name if name.startswith(_EXPERTS) else f"evaluation/{name}": value
+            for name, value in record.metrics.items()
+        }
+        self._write(record.step, grouped)
 
     def on_end(self, status: TrainingStatus) -> None:  # noqa: ARG002  (the hook's signature)
         """Close the event file."""
@@ -65,7 +73,7 @@ class TensorBoardLogger(Callback):
             self._writer.close()
             self._writer = None
 
-    def _write(self, step: int, scalars: dict[str, float | None]) -> None:
+    def _write(self, step: int, scalars: Mapping[str, float | None]) -> None:
         writer = self._open_writer()
         for name, value in scalars.items():
             if value is not None:
@@ -73,15 +81,18 @@ class TensorBoardLogger(Callback):
 
     def _write_load(self, name: str, shares: list[float], step: int) -> None:
         """Write shares of experts, [E], as a histogram whose bar e covers (e - 1/2, e + 1/2]."""
-        numbers = range(len(shares))
+        used = [expert for expert, share in enumerate(shares) if share > 0]
+        if not used:  # a layer without tokens
+            return
+        # TensorBoard drops empty buckets at both ends, and lets the outermost begin and end at min and max.
         self._open_writer().add_histogram_raw(
             name,
-            min=0.0,
-            max=len(shares) - 1.0,
+            min=used[0] - 0.5,
+            max=used[-1] + 0.5,
             num=sum(shares),
-            sum=sum(expert * share for expert, share in zip(numbers, shares, strict=True)),
-            sum_squares=sum(expert**2 * share for expert, share in zip(numbers, shares, strict=True)),
-            bucket_limits=[expert + 0.5 for expert in numbers],
+            sum=sum(expert * shares[expert] for expert in used),
+            sum_squares=sum(expert**2 * shares[expert] for expert in used),
+            bucket_limits=[expert + 0.5 for expert in range(len(shares))],
             bucket_counts=shares,
             global_step=step,
         )

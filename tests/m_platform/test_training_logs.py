@@ -7,7 +7,7 @@ import json
 import pytest
 from training_helpers import StopAt, TinyModel, config, evaluate, stream
 
-from m.training import Callback, JsonlLogger, TensorBoardLogger, Trainer, read_jsonl
+from m.training import Callback, JsonlLogger, StartRecord, TensorBoardLogger, Trainer, read_jsonl
 
 
 def fit(folder, callbacks, *, resume=False, **changes):
@@ -100,3 +100,47 @@ def test_tensorboard_events_hold_the_scalars(tmp_path):
         for event in events.Histograms(f"experts/load/layer_{layer}"):
             assert event.histogram_value.bucket == pytest.approx(loads[event.step][layer], abs=1e-6)
             assert event.histogram_value.bucket_limit == [e + 0.5 for e in range(len(loads[1][layer]))]
+
+
+@pytest.mark.parametrize(
+    "load", [[0.25, 0.25, 0.25, 0.25], [0.0, 0.5, 0.5, 0.0], [0.9, 0.1, 0.0, 0.0], [0.0, 0.0, 0.0, 1.0]]
+)
+def test_tensorboard_shows_every_expert_as_a_bar_of_its_own(tmp_path, load):
+    """As its page gets them: it drops empty ends and moves the outer edges."""
+    pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    from tensorboard import data_compat, dataclass_compat
+    from tensorboard.backend.event_processing import event_file_loader
+    from tensorboard.util import tensor_util
+
+    logger = TensorBoardLogger(tmp_path)
+    logger.on_start(start_record(tmp_path))
+    logger._write_load("experts/load/layer_0", load, step=3)
+    logger.on_end("finished")
+    (path,) = tmp_path.iterdir()
+    found = [
+        tensor_util.make_ndarray(value.tensor)
+        for event in event_file_loader.LegacyEventFileLoader(str(path)).Load()
+        for one in dataclass_compat.migrate_event(data_compat.migrate_event(event), {})
+        for value in one.summary.value
+        if value.tag == "experts/load/layer_0"
+    ]
+    (bars,) = found  # [bars, 3]: left, right, count
+    shown = {round((left + right) / 2): count for left, right, count in bars if count > 0}
+    assert shown == pytest.approx({expert: share for expert, share in enumerate(load) if share > 0})
+    for left, right, _ in bars:
+        assert right - left == pytest.approx(1.0)
+
+
+def start_record(folder):
+    return StartRecord(
+        step=0,
+        max_steps=1,
+        resumed=False,
+        changed=(),
+        device="cpu",
+        precision="fp32",
+        precision_reason="",
+        parameters=1,
+        output_dir=folder,
+        config=config(max_steps=1),
+    )

@@ -14,6 +14,7 @@ from browser import assert_no_console_error, open_in_browser
 from examples.trajectory_3d.cli import train as command
 from examples.trajectory_3d.config import ExperimentConfig
 from examples.trajectory_3d.experts.collect import collect_routing
+from examples.trajectory_3d.experts.validation_metrics import SERVED
 from examples.trajectory_3d.live.history import History
 from examples.trajectory_3d.live.server import MOST_READERS, LiveServer, live_server
 from examples.trajectory_3d.metrics import position_error
@@ -83,7 +84,8 @@ def test_the_page_is_told_what_the_log_says(watched):
         assert len(logged) == len(told(history, kind)) > 0
         for line, event in zip(logged, told(history, kind), strict=True):
             assert event["step"] == line["step"]
-            assert event["metrics"] == line["metrics"]
+            logged_here = {k: v for k, v in line["metrics"].items() if not k.startswith(SERVED)}
+            assert event["metrics"] == logged_here
             assert event["elapsed"] == line["elapsed"]
             if kind == "step":
                 np.testing.assert_allclose(event["expert_load"], line["expert_load"], atol=5e-5)
@@ -91,7 +93,7 @@ def test_the_page_is_told_what_the_log_says(watched):
     assert told(history, "end") == [{"status": "finished"}]
 
 
-def test_snapshots_show_what_the_model_forecasts_and_whom_its_experts_serve(watched, experiment):
+def test_the_page_shows_what_the_model_forecasts_and_whom_its_experts_serve(watched, experiment):
     folder, history = watched
     start, last = told(history, "start")[0], told(history, "snapshot")[-1]
     assert [snapshot["step"] for snapshot in told(history, "snapshot")] == [4, 8, 12]
@@ -109,7 +111,8 @@ def test_snapshots_show_what_the_model_forecasts_and_whom_its_experts_serve(watc
         error = position_error(forecast.mean[None], windows.targets[[row]])[0]
         assert shown["error"] == pytest.approx(error, rel=1e-3)
     routing = collect_routing(model, windows.context)
-    for layer, shares in zip(routing.layers, last["served"], strict=True):
+    served = told(history, "evaluation")[-1]["served"]
+    for layer, shares in zip(routing.layers, served, strict=True):
         for place, kind in enumerate(start["types"]):
             counts = np.bincount(layer.experts[kinds == kind].reshape(-1), minlength=layer.n_experts)
             np.testing.assert_allclose(shares[place], counts / counts.sum(), atol=1e-4)
@@ -135,6 +138,18 @@ def test_a_run_that_goes_on_tells_what_was_before(experiment, tmp_path):
     assert [event["step"] for event in told(history, "step")] == [3, 6, 9, 12]
     assert [event["step"] for event in told(history, "evaluation")] == [4, 8, 12]
     assert told(history, "start")[0]["step"] == 4
+    assert [np.shape(event["served"]) for event in told(history, "evaluation")] == [(2, 2, 4)] * 3
+
+
+def test_a_forecast_that_fails_for_the_page_does_not_end_the_run(experiment, tmp_path, monkeypatch):
+    def fail(self):
+        raise OverflowError("too wild")
+
+    monkeypatch.setattr("examples.trajectory_3d.live.snapshot.Snapshots.take", fail)
+    history = History()
+    result = train(experiment, tmp_path / "run", device=torch.device("cpu"), live=history)
+    assert result.status == "finished"
+    assert "too wild" in told(history, "note")[0]["text"]
 
 
 def test_an_experiment_without_experts_can_be_watched(tmp_path):
@@ -142,7 +157,7 @@ def test_an_experiment_without_experts_can_be_watched(tmp_path):
     history = History()
     train(dense, tmp_path / "run", device=torch.device("cpu"), live=history)
     assert told(history, "step")[-1]["expert_load"] is None
-    assert told(history, "snapshot")[-1]["served"] == []
+    assert told(history, "evaluation")[-1]["served"] == []
 
 
 # ---- the server ----
@@ -204,9 +219,10 @@ def test_it_serves_the_page_and_nothing_else_and_only_to_this_machine(server):
     assert 'src="/plotly.js"' in page.read().decode()
     assert len(get(server, "/plotly.js").read()) > 1_000_000
     assert get(server, "/../etc/passwd").status == 404
-    for stranger in ("evil.example", f"evil.example:{server.port}", "127.0.0.1"):
+    for stranger in ("evil.example", f"evil.example:{server.port}", "127.0.0.1.evil.example", ""):
         assert get(server, "/events", Host=stranger).status == 403
-    assert get(server, "/", Host=f"localhost:{server.port}").status == 200
+    for known in (f"localhost:{server.port}", "127.0.0.1", "LOCALHOST:9000"):  # a forwarded port is another
+        assert get(server, "/", Host=known).status == 200
     assert server._server.server_address[0] == "127.0.0.1"
 
 
@@ -241,6 +257,18 @@ def test_closing_hands_out_the_last_events(tmp_path):
         assert probe.connect_ex(("127.0.0.1", server.port)) != 0  # nobody listens any more
 
 
+def test_a_run_that_never_came_to_say_so_has_failed():
+    def crash():
+        with live_server(0) as server:
+            pages.append(get(server, "/events"))
+            raise OSError("disk full")
+
+    pages = []
+    with pytest.raises(OSError, match="disk full"):
+        crash()
+    assert read_events(pages[0], 1)[0][1:] == ("end", {"status": "failed"})
+
+
 def test_without_a_port_there_is_no_server():
     with live_server(None) as server:
         assert server is None
@@ -249,13 +277,18 @@ def test_without_a_port_there_is_no_server():
 # ---- the command ----
 
 
-def test_the_command_says_where_to_look(tmp_path, capsys):
+def test_the_command_says_where_to_look_and_shows_the_run_there(tmp_path, capsys, monkeypatch):
     short = [*TINY, "training.max_steps=2", "evaluation.after_training=false"]
+    served = []
+    closing = LiveServer.close
+    monkeypatch.setattr(LiveServer, "close", lambda self: (served.append(self.history), closing(self)))
     done = command.main(
         [str(QUICK), "--output-root", str(tmp_path), "--device", "cpu", "--live", "0", *short]
     )
     assert done == 0
     assert "Watch it at http://127.0.0.1:" in capsys.readouterr().out
+    (history,) = served
+    assert [event.kind for event in history.after(0)] == ["start", "step", "evaluation", "snapshot", "end"]
 
 
 @pytest.mark.parametrize("port", ["65536", "-1", "http"])
@@ -296,19 +329,42 @@ def test_it_opens_in_a_browser_without_an_error(watched, server):
     assert f"{best:.3g} m at " in dom
 
 
-def test_a_run_without_experts_is_shown_without_them(server, watched):
-    _, history = watched
+def changed(history, server, change):
     for event in history.after(0):
         payload = json.loads(event.data)
-        if event.kind == "step":
-            payload["expert_load"] = None
-        if event.kind == "snapshot":
-            payload["served"] = []
+        change(event.kind, payload)
         server.history.add(event.kind, payload)
+
+
+def test_a_run_without_experts_is_shown_without_them(server, watched):
+    def change(kind, payload):
+        if kind == "step":
+            payload["expert_load"] = None
+        if kind == "evaluation":
+            payload["served"] = []
+
+    changed(watched[1], server, change)
     dom, log = open_in_browser(server.url)
     assert_no_console_error(log)
     assert 'data-ready="yes"' in dom
     assert 'id="experts" data-needs="experts" hidden' in dom
+
+
+def test_numbers_that_are_missing_do_not_stop_the_page(server, watched):
+    def change(kind, payload):
+        if kind in ("step", "evaluation"):
+            payload["metrics"] = dict.fromkeys(payload["metrics"])
+        if kind == "evaluation":
+            payload["is_best"] = False
+        if kind == "end":
+            payload["status"] = "failed"
+
+    changed(watched[1], server, change)
+    dom, log = open_in_browser(server.url)
+    assert_no_console_error(log)
+    assert 'data-ready="yes"' in dom
+    assert 'data-state="failed"' in dom
+    assert "n/a m" in dom
 
 
 def test_a_script_error_would_be_noticed(watched, server):

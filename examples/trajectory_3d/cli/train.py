@@ -70,10 +70,11 @@ def parser() -> argparse.ArgumentParser:
 
 def _port(text: str) -> int:
     """A port number; `argparse` reports what is none."""
-    port = int(text)
-    if not 0 <= port <= _LAST_PORT:
-        raise argparse.ArgumentTypeError(f"a port is a number from 0 to {_LAST_PORT}, got {port}")
-    return port
+    if not text.isdecimal() or int(text) > _LAST_PORT:
+        raise argparse.ArgumentTypeError(
+            f"a port is a number from 0 to {_LAST_PORT}, got '{text}'; name the configuration before --live"
+        )
+    return int(text)
 
 
 def _settings() -> str:

@@ -39,7 +39,12 @@ def to_json(analysis: ExpertAnalysis) -> dict[str, Any]:
 
 def claims(analysis: ExpertAnalysis) -> list[str]:
     """What the numbers say, in sentences; every one is computed."""
-    return [*_balance_claims(analysis), *_type_claims(analysis), *_worth_claims(analysis)]
+    return [*service_claims(analysis), *worth_claims(analysis)]
+
+
+def service_claims(analysis: ExpertAnalysis) -> list[str]:
+    """How the work is shared, and who serves whom."""
+    return [*_balance_claims(analysis), *_type_claims(analysis)]
 
 
 def expert_tables(analysis: ExpertAnalysis) -> list[tuple[str, Rows]]:
@@ -159,7 +164,8 @@ def _strongest_lift(tables: list[Contingency]) -> tuple[int, int, int]:
     return found
 
 
-def _worth_claims(analysis: ExpertAnalysis) -> list[str]:
+def worth_claims(analysis: ExpertAnalysis) -> list[str]:
+    """What is missed without an expert, and by whom."""
     lesions = analysis.lesions
     layer, expert, group = np.unravel_index(int(lesions.harm.argmax()), lesions.harm.shape)
     harm = lesions.harm[layer, expert, group]

@@ -8,8 +8,11 @@ from pathlib import Path
 
 from examples.trajectory_3d.cli.entry import run
 from examples.trajectory_3d.gallery.browser import BROWSERS, find_browser
-from examples.trajectory_3d.run_folder import OUTPUT_ROOT
 from m.config import ConfigError
+
+# Not below the folder of runs, where its model would be the latest; and not a temporary one, whose name the
+# live page would show.
+_WORK = Path("outputs/trajectory_3d_gallery")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -34,8 +37,7 @@ def _make(argv: Sequence[str] | None) -> None:
     from examples.trajectory_3d.gallery.build import build_gallery  # noqa: PLC0415  (seconds of imports)
 
     page, images = arguments.output / "gallery.md", arguments.output / "images/gallery"
-    work = OUTPUT_ROOT / "gallery"
-    for path in build_gallery(page, images, work, windows=arguments.windows, browser=browser):
+    for path in build_gallery(page, images, _WORK, windows=arguments.windows, browser=browser):
         print(path)
 
 

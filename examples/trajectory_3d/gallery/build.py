@@ -14,7 +14,8 @@ from examples.trajectory_3d.demo import draw_animations, example_paths
 from examples.trajectory_3d.evaluation import MIXED, EvaluationResult
 from examples.trajectory_3d.evaluation_run import evaluate_model
 from examples.trajectory_3d.experts.analysis import ExpertAnalysis, analyse_experts
-from examples.trajectory_3d.experts.summary import claims as expert_claims
+from examples.trajectory_3d.experts.summary import service_claims, worth_claims
+from examples.trajectory_3d.experts.validation_metrics import TYPE_KNOWN
 from examples.trajectory_3d.figure_style import save_figure
 from examples.trajectory_3d.gallery.browser import picture_of
 from examples.trajectory_3d.gallery.pictures import Exhibit, Room, write_page
@@ -24,7 +25,7 @@ from examples.trajectory_3d.model_forecaster import ModelForecaster
 from examples.trajectory_3d.report.payload import skill_claims
 from examples.trajectory_3d.run_folder import LOG, PROGRESS_PICTURE
 from examples.trajectory_3d.trained_model import load_trained, released_experiment
-from examples.trajectory_3d.training import TYPE_KNOWN, train
+from examples.trajectory_3d.training import train
 from examples.trajectory_3d.visualization import plot_motion_types
 from examples.trajectory_3d.windows import evaluation_windows
 from m.config import ConfigError, load_config
@@ -81,6 +82,11 @@ class _Evaluation:
     folder: Path
 
 
+def _evaluation_command(windows: int) -> str:
+    """The command that evaluates as the gallery does."""
+    return f"{_COMMAND}eval {SHIPPED} --baselines {','.join(RIVALS)} evaluation.test_windows={windows}"
+
+
 def _found() -> tuple[Path, Path]:
     """Weights and card of the shipped model."""
     found = released_model(SHIPPED)
@@ -132,7 +138,7 @@ def _forecasts(result: EvaluationResult, folder: Path) -> Room:
                 ],
             )
         )
-    return Room("Forecasts", f"{_COMMAND}eval trajectory-3d", exhibits)
+    return Room("Forecasts", _evaluation_command(result.num_windows), exhibits)
 
 
 def _scores(result: EvaluationResult, folder: Path) -> Room:
@@ -144,7 +150,7 @@ def _scores(result: EvaluationResult, folder: Path) -> Room:
     ]
     return Room(
         "How good, and why",
-        f"{_COMMAND}eval trajectory-3d --baselines {','.join(RIVALS)}",
+        _evaluation_command(result.num_windows),
         [
             Exhibit(
                 folder / "trajectory_analysis_dashboard.png",
@@ -166,13 +172,16 @@ def _scores(result: EvaluationResult, folder: Path) -> Room:
 
 
 def _experts(experts: ExpertAnalysis, folder: Path) -> Room:
-    told = expert_claims(experts)
     return Room(
         "What the experts do",
-        f"{_COMMAND}eval trajectory-3d",
+        _evaluation_command(experts.windows),
         [
-            Exhibit(folder / "expert_specialisation.png", "which experts serve which motion", told[:-2]),
-            Exhibit(folder / "expert_worth.png", "what is missed without each expert", told[-2:]),
+            Exhibit(
+                folder / "expert_specialisation.png",
+                "which experts serve which motion",
+                service_claims(experts),
+            ),
+            Exhibit(folder / "expert_worth.png", "what is missed without each expert", worth_claims(experts)),
         ],
     )
 
@@ -187,7 +196,7 @@ def _report(evaluated: _Evaluation, browser: str) -> Room:
     layers = evaluated.experts.layers
     return Room(
         "The interactive report",
-        f"{_COMMAND}eval trajectory-3d   # then open evaluation/report.html",
+        f"{_evaluation_command(evaluated.result.num_windows)}   # then open report.html",
         [
             Exhibit(
                 top,
@@ -216,7 +225,7 @@ def _training(folder: Path, browser: str) -> Room:
     told = (
         f"After {last['step']:,} steps and {last['elapsed']:.0f} s the position error on validation windows "
         f"is {last['metrics']['position_error']:.3g} m, and experts say {100 * min(known):.0f} to "
-        f"{100 * max(known):.0f} % of the motion type by layer."
+        f"{100 * max(known):.0f} % of the motion type by layer, beyond chance."
     )
     config = "examples/trajectory_3d/configs/quick_test_3d.yaml"
     return Room(

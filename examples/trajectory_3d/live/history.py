@@ -96,6 +96,11 @@ class History:
             series.add(Event(self._number, kind, data))
             self._changed.notify_all()
 
+    def has(self, kind: str) -> bool:
+        """Whether there has been an event of a kind."""
+        with self._changed:
+            return kind in self._series
+
     def close(self) -> None:
         """Say that nothing more will come."""
         with self._changed:

@@ -7,26 +7,36 @@
     heat, expertNames, forecastPaths,
   } = Plots;
   const MOST_COLUMNS = 300; // of a table over time
+  const MOST_RECORDS = 4000; // of a kind; then every second one is let go
   const REDRAW_MILLISECONDS = 700;
 
   let run = null; // of the event "start"
   let steps = [], evaluations = [], snapshots = [], ended = null;
+  let best = null; // validation so far
   let following = true; // the slider stays at the newest snapshot
 
   /* ---- what the browser is told ---- */
   const source = new EventSource("/events");
   const on = (kind, take) => source.addEventListener(kind, (event) => {
     take(JSON.parse(event.data));
-    schedule();
+    schedule(kind);
   });
+  const keep = (records, event) => {
+    records.push(event);
+    return records.length > MOST_RECORDS ? records.filter((each, index) => index % 2 === 0 || each === event || each.is_best) : records;
+  };
   on("start", (event) => {
     run = event;
-    [steps, evaluations, snapshots, ended, following] = [[], [], [], null, true];
+    [steps, evaluations, snapshots, ended, following, best] = [[], [], [], null, true, null];
     prepare();
   });
-  on("step", (event) => steps.push(event));
-  on("evaluation", (event) => evaluations.push(event));
-  on("snapshot", (event) => snapshots.push(event));
+  on("step", (event) => (steps = keep(steps, event)));
+  on("evaluation", (event) => {
+    evaluations = keep(evaluations, event);
+    if (event.is_best) best = event;
+  });
+  on("snapshot", (event) => (snapshots = keep(snapshots, event)));
+  on("note", (event) => (byId("about").textContent = `${described()}; after step ${event.step}: ${event.text}`));
   on("end", (event) => {
     ended = event.status;
     source.close(); // a finished run says nothing more; the page keeps what it has
@@ -39,22 +49,31 @@
     byId("status").dataset.state = text.split(",")[0];
   };
 
-  /* ---- drawing, at most so often, and never for a page that nobody sees ---- */
-  let planned = null;
-  const schedule = () => {
-    if (planned === null && !document.hidden) planned = setTimeout(redraw, document.body.dataset.ready ? REDRAW_MILLISECONDS : 50);
+  /* ---- drawing: at most so often, what has news, and never for a page that nobody sees ---- */
+  const news = new Set();
+  let planned = null, held = false;
+  const schedule = (kind) => {
+    if (kind) news.add(kind);
+    if (planned === null && !document.hidden && news.size) planned = setTimeout(redraw, document.body.dataset.ready ? REDRAW_MILLISECONDS : 50);
   };
   const redraw = () => {
     planned = null;
     if (run === null) return;
+    if (held) return void schedule(); // a view that is being turned would jump back
+    const fresh = (...kinds) => kinds.some((kind) => news.has(kind));
     drawTiles();
-    drawProgress();
-    drawForecast();
-    drawExperts();
-    drawSpeed();
+    if (fresh("start", "step", "evaluation")) drawCurves();
+    if (fresh("start", "evaluation")) drawValidation();
+    if (fresh("start", "snapshot")) drawForecast();
+    if (fresh("start", "step", "evaluation")) drawLoad();
+    if (fresh("start", "evaluation", "snapshot")) drawService();
+    if (fresh("start", "step")) drawSpeed();
+    news.clear();
     document.body.dataset.ready = "yes";
   };
-  document.addEventListener("visibilitychange", schedule);
+  document.addEventListener("visibilitychange", () => schedule());
+  document.addEventListener("pointerdown", (event) => (held = Boolean(event.target.closest && event.target.closest(".plot"))), true);
+  for (const name of ["pointerup", "pointercancel", "blur"]) window.addEventListener(name, () => (held = false), true);
 
   /* Selections and zooms survive a redraw as long as the revision stays. */
   const keeping = (shape, revision = "kept") => ({ ...shape, uirevision: revision });
@@ -75,8 +94,9 @@
     });
     kept(byId("window"), entries);
     kept(byId("whose"), [["", "all motion"], ...run.types.map((name) => [name, name])]);
-    byId("about").textContent = `${run.parameters.toLocaleString("en")} parameters on ${run.device}, ${run.precision}; files in ${run.folder}` + (run.resumed ? `; went on from step ${run.step}` : "");
+    byId("about").textContent = described();
   };
+  const described = () => `${run.parameters.toLocaleString("en")} parameters on ${run.device}, ${run.precision}; files in ${run.folder}` + (run.resumed ? `; went on from step ${run.step}` : "");
 
   /* ---- overview ---- */
   const clock = (seconds) => {
@@ -92,7 +112,6 @@
   };
   const drawTiles = () => {
     const now = steps.at(-1), judged = evaluations.at(-1);
-    const best = evaluations.filter((record) => record.is_best).at(-1);
     const step = now ? now.step : run.step;
     byId("bar").max = run.max_steps;
     byId("bar").value = step;
@@ -138,14 +157,16 @@
   };
 
   const label = (metric) => metric.replaceAll("_", " ") + (run.units[metric] ? ` (${run.units[metric]})` : "");
-  const drawProgress = () => {
+  const drawCurves = () => {
     const names = new Set(steps.length ? Object.keys(steps.at(-1).metrics) : []);
     if (evaluations.length) for (const name of Object.keys(evaluations.at(-1).metrics)) names.add(name);
     const offered = [...names].filter((name) => name !== "loss" && !name.includes("/"));
     if (byId("metric").length !== offered.length) kept(byId("metric"), offered.map((name) => [name, name.replaceAll("_", " ")]), "position_error");
-    chart("loss", both((record) => record.loss ?? record.metrics.loss), "Loss (in training with auxiliary terms)", "nats per coordinate");
+    chart("loss", both((record) => record.metrics.final_nll ?? record.metrics.loss), "Loss: negative log-likelihood of the next points", "nats per coordinate");
     const metric = byId("metric").value;
     if (metric) chart("errors", both((record) => record.metrics[metric]), label(metric), label(metric), { log: metric.includes("error") || metric === "gn" });
+  };
+  const drawValidation = () => {
     const byType = run.types.map((name, index) => series(evaluations, (record) => record.metrics[`position_error/${name}`], name, lineOf(index)));
     chart("by-type", byType, "Position error by motion type, validation", "metres", { log: true });
     const held = [series(evaluations, (record) => share(record.metrics.coverage_80), "validation", VALIDATION)];
@@ -165,7 +186,7 @@
   const distances = (mean, truth) => mean.map((point, step) => Math.hypot(...range(3).map((axis) => point[axis] - truth[step][axis])));
   const drawForecast = () => {
     const snapshot = moment();
-    if (!snapshot) return;
+    if (!snapshot || !run.windows.length) return;
     const index = Number(byId("window").value), window = run.windows[index], now = snapshot.forecasts[index];
     byId("moment-step").textContent = snapshot.step.toLocaleString("en");
     const space = { ...scene([window.context, window.truth], 1.45), uirevision: index }; // the paths', so that it never jumps
@@ -189,33 +210,45 @@
     const stride = Math.ceil(records.length / MOST_COLUMNS);
     return records.filter((_, index) => index % stride === 0);
   };
-  const drawExperts = () => {
+  const servedThen = () => evaluations.filter((record) => record.served.length);
+  const chosen = () => {
     const known = steps.filter((record) => record.expert_load);
     for (const part of document.querySelectorAll('[data-needs="experts"]')) part.hidden = !known.length;
-    if (!known.length) return;
-    const layers = known[0].expert_load.length;
+    if (!known.length) return null;
+    const layers = known.at(-1).expert_load.length;
     if (byId("layer").length !== layers) kept(byId("layer"), range(layers).map((index) => [index, index]));
-    const layer = Number(byId("layer").value), whose = byId("whose").value, kind = run.types.indexOf(whose);
-    const over = whose === "" ? thinned(known).map((record) => [record.step, record.expert_load[layer]]) : snapshots.map((each) => [each.step, each.served[layer][kind]]);
-    const count = known[0].expert_load[layer].length;
-    const relative = (shares) => shares.map((part) => part * count);
+    return { known, layers, layer: Number(byId("layer").value) };
+  };
+  const drawLoad = () => {
+    const found = chosen();
+    if (!found) return;
+    const { known, layers, layer } = found;
+    const whose = byId("whose").value, kind = run.types.indexOf(whose);
+    const over = whose === "" ? thinned(known).map((record) => [record.step, record.expert_load[layer]]) : thinned(servedThen()).map((record) => [record.step, record.served[layer][kind]]);
+    const count = known.at(-1).expert_load[layer].length;
+    const relative = (shares) => shares.map((part) => (part === null ? null : part * count));
     const table = range(count).map((expert) => over.map(([, shares]) => relative(shares)[expert]));
-    const top = Math.max(2, ...table.flat());
+    const top = table.reduce((highest, row) => Math.max(highest, ...row), 2);
     draw("load", [{
       type: "heatmap", x: over.map(([step]) => step), y: expertNames(count), z: table, colorscale: "Cividis", zmin: 0, zmax: top,
       colorbar: { title: { text: "1 = even", side: "right" }, thickness: 14 }, hovertemplate: "step %{x}, %{y}: %{z:.2f} of an even share<extra></extra>",
     }], keeping(layout(`Layer ${layer}: load of each expert, ${whose || "all motion"}`, "step", "", { yaxis: { type: "category", autorange: "reversed", automargin: true } }), "load"));
-    const snapshot = moment();
-    if (!snapshot) return;
-    const shares = snapshot.served[layer];
-    heat("served", `Layer ${layer} after step ${snapshot.step.toLocaleString("en")}: who serves whom`, shares, expertNames(count), run.types,
-      { label: "share of the type", low: 0, high: 1, text: shares.map((row) => row.map((part) => (100 * part).toFixed(0))), xlabel: "expert" });
-    const told = range(layers).map((index) => series(evaluations, (record) => share(record.metrics[`type_known_by_expert/layer_${index}`]), `layer ${index}`, lineOf(index)));
-    chart("known", told, "What the chosen experts say of the motion type", "% of its entropy", { from: { rangemode: "tozero" } });
     const busiest = range(layers).map((index) => series(known, (record) => Math.max(...record.expert_load[index]) * record.expert_load[index].length, `layer ${index}`, { ...lineOf(index), mode: "lines" }));
     chart("busiest", busiest, "Load of the busiest expert, over an even share", "1 = even", { from: { rangemode: "tozero" } });
-    const now = known.at(-1).expert_load[layer];
-    byId("experts-note").textContent = `Now the busiest expert of layer ${layer} has ${number(Math.max(...relative(now)), 2)} times an even share, the idlest ${number(Math.min(...relative(now)), 2)}. By type: validation windows; the slider above chooses the step.`;
+    const now = relative(known.at(-1).expert_load[layer]);
+    byId("experts-note").textContent = `Now the busiest expert of layer ${layer} has ${number(Math.max(...now), 2)} times an even share, the idlest ${number(Math.min(...now), 2)}. By type: validation windows; the slider above chooses the step.`;
+  };
+  const drawService = () => {
+    const found = chosen(), validations = servedThen();
+    if (!found || !validations.length) return;
+    const { layers, layer } = found;
+    const told = range(layers).map((index) => series(evaluations, (record) => share(record.metrics[`experts/type_known/layer_${index}`]), `layer ${index}`, lineOf(index)));
+    chart("known", told, "What experts tell of the motion type beyond chance", "% of its entropy", { from: { rangemode: "tozero" } });
+    const at = moment();
+    const shown = (at && validations.find((record) => record.step === at.step)) || validations.at(-1);
+    const shares = shown.served[layer];
+    heat("served", `Layer ${layer} after step ${shown.step.toLocaleString("en")}: who serves whom`, shares, expertNames(shares[0].length), run.types,
+      { label: "share of the type", low: 0, high: 1, text: shares.map((row) => row.map((part) => (part === null ? "" : (100 * part).toFixed(0)))), xlabel: "expert" });
   };
 
   /* ---- speed ---- */
@@ -225,12 +258,16 @@
     chart("rate", [series(steps, (record) => record.learning_rate, "training", TRAINING)], "Learning rate", "learning rate", alone);
   };
 
-  byId("metric").onchange = drawProgress;
+  byId("metric").onchange = drawCurves;
   byId("window").onchange = drawForecast;
-  byId("layer").onchange = byId("whose").onchange = drawExperts;
+  byId("whose").onchange = drawLoad;
+  byId("layer").onchange = () => {
+    drawLoad();
+    drawService();
+  };
   byId("moment").oninput = () => {
     following = Number(byId("moment").value) === snapshots.length - 1;
     drawForecast();
-    drawExperts();
+    drawService();
   };
 })();

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from examples.trajectory_3d.experts.validation_metrics import SERVED, served
 from examples.trajectory_3d.live.history import History
 from examples.trajectory_3d.live.snapshot import Snapshots
 from examples.trajectory_3d.metrics import METRICS
@@ -12,9 +14,9 @@ from m.training import Callback, EvaluationRecord, StartRecord, StepRecord, Trai
 
 
 class LiveMonitor(Callback):
-    """Adds events ``start``, ``step``, ``evaluation``, ``snapshot`` and ``end`` to a history.
+    """Adds events ``start``, ``step``, ``evaluation``, ``snapshot``, ``note`` and ``end`` to a history.
 
-    A run that goes on begins with what its log tells of the time before; snapshots are not in the log.
+    A run that goes on begins with what its log tells of the time before; forecasts are not in the log.
 
     Args:
         history: to add to.
@@ -48,8 +50,10 @@ class LiveMonitor(Callback):
         self._history.add("start", about)
         if record.resumed:
             for line in read_jsonl(self._log):
-                if line["event"] in ("step", "evaluation"):
-                    self._history.add(line["event"], _without_event(line))
+                if line["event"] == "step":
+                    self._history.add("step", line)
+                elif line["event"] == "evaluation":
+                    self._history.add("evaluation", self._evaluation(line))
 
     def on_step(self, record: StepRecord) -> None:
         """Pass on, the load to four digits."""
@@ -59,13 +63,20 @@ class LiveMonitor(Callback):
 
     def on_evaluation(self, record: EvaluationRecord) -> None:
         """Pass on, with what the model now forecasts."""
-        self._history.add("evaluation", vars(record))
-        self._history.add("snapshot", {"step": record.step, **self._snapshots.take()})
+        self._history.add("evaluation", self._evaluation(vars(record)))
+        try:
+            forecasts = self._snapshots.take()
+        except Exception as error:  # a page that shows less is no reason to end a run
+            self._history.add("note", {"step": record.step, "text": f"no forecasts to show: {error}"})
+        else:
+            self._history.add("snapshot", {"step": record.step, "forecasts": forecasts})
 
     def on_end(self, status: TrainingStatus) -> None:
         """Tell how it ended."""
         self._history.add("end", {"status": status})
 
-
-def _without_event(line: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in line.items() if key != "event"}
+    def _evaluation(self, record: Mapping[str, Any]) -> dict[str, Any]:
+        """A validation, with its hundreds of numbers of who serves whom as one table."""
+        metrics = record["metrics"]
+        plain = {name: value for name, value in metrics.items() if not name.startswith(SERVED)}
+        return {**record, "metrics": plain, "served": served(metrics, self._snapshots.types)}

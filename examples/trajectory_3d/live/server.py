@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import http.server
+import os
+import sys
 import threading
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from http import HTTPStatus
@@ -45,7 +48,7 @@ class LiveServer:
                 "another program may use it: give another port, or 0 for any free one"
             ) from error
         self._server.history = history
-        self._server.allowed_hosts = frozenset(f"{name}:{self.port}" for name in _OWN_NAMES)
+        _close_in_children(self._server)
         self._thread = threading.Thread(target=self._server.serve_forever, name="live-page", daemon=True)
         self._thread.start()
 
@@ -82,7 +85,23 @@ def live_server(port: int | None) -> Iterator[LiveServer | None]:
     try:
         yield server
     finally:
+        if not (server.history.closed or server.history.has("end")):  # the run never came to say so itself
+            server.history.add("end", {"status": "failed"})
         server.close()
+
+
+def _close_in_children(server: _HttpServer) -> None:
+    """Let no forked data worker hold the port: it would stay taken when the run has been killed."""
+    if not hasattr(os, "register_at_fork"):
+        return
+    kept = weakref.ref(server)
+
+    def close() -> None:
+        alive = kept()
+        if alive is not None:
+            alive.socket.close()
+
+    os.register_at_fork(after_in_child=close)
 
 
 class _Readers:
@@ -114,14 +133,15 @@ class _Readers:
 class _HttpServer(http.server.ThreadingHTTPServer):
     daemon_threads = True
     history: History
-    allowed_hosts: frozenset[str]
 
     def __init__(self, address: tuple[str, int], handler: type[http.server.BaseHTTPRequestHandler]) -> None:
         super().__init__(address, handler)
         self.readers = _Readers(MOST_READERS)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A browser that goes away in the middle is no error of the run; say nothing in its terminal."""
+        """Tell of errors, but for a browser that goes away in the middle: that is none."""
+        if not isinstance(sys.exception(), ConnectionError | TimeoutError):
+            super().handle_error(request, client_address)
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):
@@ -133,7 +153,10 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         """The page, plotly's script, or the events."""
         # A foreign page whose name was pointed at this machine must not read along (DNS rebinding).
-        if self.headers.get("Host") not in self.server.allowed_hosts:
+        # Its port says nothing: who forwards one may have another at the browser's end.
+        if self.headers.get("Host", "").rpartition(":")[0].lower() not in _OWN_NAMES and (
+            self.headers.get("Host", "").lower() not in _OWN_NAMES
+        ):
             self.send_error(HTTPStatus.FORBIDDEN, "this page is for this machine only")
             return
         match self.path.partition("?")[0]:

@@ -1,4 +1,4 @@
-"""What a model forecasts now, and who serves whom in it now."""
+"""What a model forecasts now."""
 
 from __future__ import annotations
 
@@ -7,19 +7,17 @@ from typing import Any
 import numpy as np
 
 from examples.trajectory_3d.evaluation import MIXED, EvaluationSet
-from examples.trajectory_3d.experts.analysis import type_labels, type_specialisation
-from examples.trajectory_3d.experts.collect import collect_routing
+from examples.trajectory_3d.experts.analysis import type_labels
 from examples.trajectory_3d.metrics import position_error
 from examples.trajectory_3d.model_forecaster import ModelForecaster
 from examples.trajectory_3d.report.payload import rounded
 from m.moe import MoESequenceRegressor
 
-ROUTED_OF_TYPE = 50  # windows of each type whose routing is looked at
 SHOWN_OF_TYPE = 3  # windows of each type whose forecast is shown
 
 
 class Snapshots:
-    """Forecasts and routing of the same validation windows, whenever asked.
+    """Forecasts of the same validation windows, whenever asked.
 
     Args:
         model: being trained; its present weights forecast.
@@ -30,7 +28,6 @@ class Snapshots:
         self._model = model
         self._forecaster = ModelForecaster(model, "model")
         self._shown = _first_of_types(windows, SHOWN_OF_TYPE)
-        self._routed = _first_of_types(windows, ROUTED_OF_TYPE)
         labels, self.types = type_labels(self._shown)
         self._kinds = [self.types[label] for label in labels]
 
@@ -42,11 +39,8 @@ class Snapshots:
             for kind, context, truth in zip(self._kinds, shown.context, shown.targets, strict=True)
         ]
 
-    def take(self) -> dict[str, Any]:
-        """Forecasts of `windows`, and the share of each expert in the work of each type, by layer."""
-        return {"forecasts": self._forecasts(), "served": self._served()}
-
-    def _forecasts(self) -> list[dict[str, Any]]:
+    def take(self) -> list[dict[str, Any]]:
+        """Forecasts of `windows`, in their order: mean, ends of the 80 % interval, position error."""
         shown = self._shown
         forecast = self._forecaster.forecast(shown.context, shown.horizon)
         errors = position_error(forecast.mean, shown.targets)
@@ -60,12 +54,6 @@ class Snapshots:
             }
             for row in range(len(errors))
         ]
-
-    def _served(self) -> list[list[list[float]]]:
-        """[layers][types][experts]; empty for a dense model."""
-        routing = collect_routing(self._model, self._routed.context)
-        tables = [type_specialisation(layer, self._routed) for layer in routing.layers]
-        return [np.round(table.shares, 4).tolist() for table in tables]
 
 
 def _first_of_types(windows: EvaluationSet, count: int) -> EvaluationSet:

@@ -100,7 +100,7 @@ def rounded(values: FloatArray, digits: int = DIGITS) -> Any:
     """Nested lists of an array, with so many significant digits of its largest spread."""
     array = np.asarray(values, dtype=np.float64)
     reach = float(np.ptp(array.reshape(-1, array.shape[-1]), axis=0).max()) if array.size else 0.0
-    decimals = max(0, digits - 1 - int(np.floor(np.log10(reach)))) if reach > 0 else digits
+    decimals = max(0, digits - 1 - int(np.floor(np.log10(reach)))) if 0 < reach < np.inf else digits
     return np.round(array, decimals).tolist()
 
 
