@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from m.generation.errors import OF_ONE_REQUEST
 from m.generation.job import Job, Reading
 from m.generation.lane import Lane
 from m.generation.running import RunningLanes
@@ -120,6 +122,17 @@ class Engine:
         self.drop([job])
         ended.append(job)
 
+    @contextmanager
+    def _alone(self, job: Job, ended: list[Job]) -> Iterator[None]:
+        """Work for one job: an error ends it and no other, and when it is finished it has ended too."""
+        try:
+            yield
+        except OF_ONE_REQUEST as error:
+            self._fail(job, error, ended)
+        else:
+            if job.finished:
+                ended.append(job)
+
     # ---- reading contexts ----
 
     def _groups(self) -> Iterator[list[Job]]:
@@ -160,7 +173,7 @@ class Engine:
         """One forward pass over the contexts of jobs; what needs no other is finished at once."""
         try:
             readings = self._readings(jobs)
-        except Exception as error:  # whatever it is, it must not reach the jobs that are not to blame
+        except OF_ONE_REQUEST as error:
             if len(jobs) == 1:
                 self._fail(jobs[0], error, ended)
                 return
@@ -169,14 +182,9 @@ class Engine:
             return
         for job, reading in zip(jobs, readings, strict=True):
             job.model_steps += 1
-            try:
+            with self._alone(job, ended):
                 for lane in job.begin(reading):
                     self._start(job, lane)
-            except Exception as error:
-                self._fail(job, error, ended)
-                continue
-            if job.finished:
-                ended.append(job)
 
     def _readings(self, jobs: Sequence[Job]) -> list[Reading]:
         """What the model makes of the jobs' contexts."""
@@ -227,16 +235,11 @@ class Engine:
             if job.failure is not None:
                 continue
             job.model_steps += 1
-            try:
+            with self._alone(job, ended):
                 lane.emit()
                 if lane.done:
                     running.remove(lane)
                     self._start(job, job.accept(lane))
-            except Exception as error:
-                self._fail(job, error, ended)
-                continue
-            if job.finished:
-                ended.append(job)
 
     def _forward(self, running: RunningLanes) -> None:
         """Feed each lane's last block back."""

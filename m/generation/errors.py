@@ -13,3 +13,8 @@ class DeadlineExceededError(TimeoutError):
 
 class EngineStoppedError(RuntimeError):
     """The engine takes no requests: it is closing, or its worker has failed."""
+
+
+# What one request can bring about: too much memory (torch says RuntimeError), numbers that no arithmetic or
+# sampling takes. Anything else is a bug of ours, and ends the worker, which tells everybody.
+OF_ONE_REQUEST = (RuntimeError, MemoryError, ValueError, ArithmeticError)

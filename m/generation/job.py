@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import torch
@@ -19,7 +19,7 @@ from m.moe.anchor import Anchor
 from m.moe.config import ModelConfig
 from m.moe.forecast import QUANTILE_PATHS, rows_at_once
 from m.moe.model import MoESequenceRegressor
-from m.moe.request import Array, ForecastRequest
+from m.moe.request import Array, ForecastOptions, ForecastRequest
 from m.routing.record import RoutingRecord
 
 MEAN, POINTS, SAMPLES, SPREAD = "mean", "points", "samples", "spread"
@@ -90,27 +90,15 @@ class Job:
         context: Any,
         horizon: int,
         *,
-        temperature: float = 0.0,
-        num_samples: int | None = None,
         quantiles: Sequence[float] = (),
-        lengths: Iterable[int] | None = None,
-        seed: int | None = None,
+        **options: Unpack[ForecastOptions],
     ) -> Job:
         """Check the arguments of `MoESequenceRegressor.forecast`, and levels.
 
         Raises:
             ValueError: what is asked for is malformed, or the model cannot do it.
         """
-        request = ForecastRequest.read(
-            model,
-            context,
-            horizon,
-            temperature=temperature,
-            num_samples=num_samples,
-            lengths=lengths,
-            seed=seed,
-        )
-        return cls(model, request, quantiles)
+        return cls(model, ForecastRequest.read(model, context, horizon, **options), quantiles)
 
     @property
     def rows(self) -> int:
@@ -179,7 +167,7 @@ class Job:
             points=arrange(paths[POINTS][:, 0]) if POINTS in paths else mean,
             mean=mean,
             samples=arrange(paths[SAMPLES]) if SAMPLES in paths else None,
-            quantiles={level: self._quantile(level, paths) for level in self._levels},
+            quantiles={level: self._quantile(level, paths, self._reading) for level in self._levels},
             routing=self._reading.routing,
             model_steps=self.model_steps,
         )
@@ -216,13 +204,11 @@ class Job:
         """``[B, paths, H, K]``."""
         return torch.cat(list(parts)).view(self.rows, -1, self.request.horizon, self._config.target_dim)
 
-    def _quantile(self, level: float, paths: dict[str, Tensor]) -> Array:
+    def _quantile(self, level: float, paths: dict[str, Tensor], reading: Reading) -> Array:
         if SPREAD in paths:
             drawn = self.request.arrange(paths[SPREAD])
             result: Array = np.quantile(drawn, level, axis=-3)
             return result
-        reading = self._reading
-        assert reading is not None
         target = reading.anchor.for_targets(self._config.target_dim)
         exact = target.in_units(reading.next).quantile(level)[:, : self.request.horizon]
         return self.request.arrange(exact)

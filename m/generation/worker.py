@@ -11,7 +11,12 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from m.generation.engine import Engine
-from m.generation.errors import DeadlineExceededError, EngineStoppedError, QueueFullError
+from m.generation.errors import (
+    OF_ONE_REQUEST,
+    DeadlineExceededError,
+    EngineStoppedError,
+    QueueFullError,
+)
 from m.generation.job import Job
 from m.generation.result import GenerationResult
 
@@ -166,7 +171,7 @@ class EngineWorker:
             failure, result = ticket.job.failure, None
             if failure is None:
                 result = ticket.job.result()
-        except Exception as error:  # of this job alone, so the others go on
+        except OF_ONE_REQUEST as error:
             failure = error
         self._release(ticket)  # first: who has the answer may ask again at once
         with suppress(InvalidStateError):  # cancelled meanwhile

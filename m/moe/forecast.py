@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -91,31 +91,16 @@ class Forecast:
         return self.sample(QUANTILE_PATHS, seed=0)
 
 
-def make_forecast(
-    model: MoESequenceRegressor,
-    context: Any,
-    horizon: int,
-    *,
-    temperature: float,
-    num_samples: int | None,
-    lengths: Iterable[int] | None,
-    seed: int | None,
-) -> Forecast:
+def make_forecast(model: MoESequenceRegressor, request: ForecastRequest) -> Forecast:
     """See `MoESequenceRegressor.forecast`."""
-    request = ForecastRequest.read(
-        model,
-        context,
-        horizon,
-        temperature=temperature,
-        num_samples=num_samples,
-        lengths=lengths,
-        seed=seed,
-    )
-    rollout = Rollout(model, request.points, request.lengths, horizon)
+    rollout = Rollout(model, request.points, request.lengths, request.horizon)
     arrange = request.arrange
 
+    seed, temperature = request.seed, request.temperature
     mean = arrange(rollout.run(0.0, 1, None)[:, 0])
-    samples = arrange(rollout.run(temperature or 1.0, num_samples, seed)) if num_samples else None
+    samples = None
+    if request.num_samples:
+        samples = arrange(rollout.run(temperature or 1.0, request.num_samples, seed))
     return Forecast(
         points=arrange(rollout.run(temperature, 1, seed)[:, 0]) if temperature > 0 else mean,
         mean=mean,

@@ -23,6 +23,7 @@ from m.moe.config import ModelConfig
 from m.moe.embedding import WindowEmbedding
 from m.moe.layer import MoELayer
 from m.moe.loss import sequence_loss
+from m.moe.request import ForecastRequest
 from m.routing.base import Router
 from m.routing.record import RoutingRecord
 
@@ -214,7 +215,7 @@ class MoESequenceRegressor(nn.Module):
         """
         from m.moe.forecast import make_forecast  # noqa: PLC0415  (forecast builds on the model)
 
-        return make_forecast(
+        request = ForecastRequest.read(
             self,
             context,
             horizon,
@@ -223,6 +224,7 @@ class MoESequenceRegressor(nn.Module):
             lengths=lengths,
             seed=seed,
         )
+        return make_forecast(self, request)
 
     def allocate_cache(self, batch: int, capacity: int) -> KVCache:
         """An empty cache for ``batch`` sequences of at most ``capacity`` points."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import numpy as np
 import torch
@@ -16,6 +16,15 @@ if TYPE_CHECKING:
     from m.moe.model import MoESequenceRegressor
 
 Array = NDArray[np.float64]
+
+
+class ForecastOptions(TypedDict, total=False):
+    """What `MoESequenceRegressor.forecast` takes beside context and horizon; it says what each means."""
+
+    temperature: float
+    num_samples: int | None
+    lengths: Iterable[int] | None
+    seed: int | None
 
 
 @dataclass(frozen=True)

@@ -66,7 +66,7 @@ class LiveMonitor(Callback):
         self._history.add("evaluation", self._evaluation(vars(record)))
         try:
             forecasts = self._snapshots.take()
-        except Exception as error:  # a page that shows less is no reason to end a run
+        except (RuntimeError, ValueError, ArithmeticError) as error:  # a page may show less; the run goes on
             self._history.add("note", {"step": record.step, "text": f"no forecasts to show: {error}"})
         else:
             self._history.add("snapshot", {"step": record.step, "forecasts": forecasts})

@@ -154,9 +154,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         """The page, plotly's script, or the events."""
         # A foreign page whose name was pointed at this machine must not read along (DNS rebinding).
         # Its port says nothing: who forwards one may have another at the browser's end.
-        if self.headers.get("Host", "").rpartition(":")[0].lower() not in _OWN_NAMES and (
-            self.headers.get("Host", "").lower() not in _OWN_NAMES
-        ):
+        if self.headers.get("Host", "").partition(":")[0].lower() not in _OWN_NAMES:
             self.send_error(HTTPStatus.FORBIDDEN, "this page is for this machine only")
             return
         match self.path.partition("?")[0]:
