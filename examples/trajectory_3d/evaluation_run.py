@@ -50,6 +50,7 @@ from examples.trajectory_3d.trained_model import load_trained, training_notes
 from examples.trajectory_3d.windows import evaluation_windows
 from m.checkpoint import write_text_atomic
 from m.config import ConfigError, to_dict
+from m.release import registered_path
 
 T = TypeVar("T")
 
@@ -127,7 +128,8 @@ def evaluate_model(
     missing: dict[str, str] = {}
     evaluated = _evaluate((forecaster, *classical), windows, experiment, missing, oracle=oracle)
     notes = training_notes(trained, experiment.dataset)
-    details = _details({"model": str(path), **notes}, experiment)
+    installed = trained.is_release and registered_path(trained.name) == path.parent
+    details = _details({"model": trained.name if installed else str(path), **notes}, experiment)
     writing = Writing(folder, name, evaluated, experiment=experiment, details=details, missing=missing)
     if name in evaluated.result.failed:
         return writing.everything()

@@ -9,8 +9,7 @@ from pathlib import Path
 
 from PIL import Image
 
-WIDTH = 1500  # pixels; wider pictures are made smaller
-COLOURS = 256
+WIDTH = 1360  # pixels; wider pictures are made smaller
 _MOVING = (".gif",)
 
 
@@ -72,9 +71,9 @@ def write_page(rooms: Sequence[Room], intro: str, page: Path, images: Path) -> l
 
 
 def shrink(source: Path, target: Path) -> Path:
-    """Write a picture at most `WIDTH` pixels wide and in 256 colours; a moving one as it is.
+    """Write a picture at most `WIDTH` pixels wide; a moving one as it is.
 
-    The colours kept are those farthest apart, so that thin lines of one keep it.
+    Its colours stay: with few of them, small gains in a table of gains and losses took those of losses.
     """
     if source.suffix in _MOVING:
         shutil.copyfile(source, target)
@@ -84,6 +83,5 @@ def shrink(source: Path, target: Path) -> Path:
     if picture.width > WIDTH:
         height = round(picture.height * WIDTH / picture.width)
         picture = picture.resize((WIDTH, height), Image.Resampling.LANCZOS)
-    few = picture.quantize(COLOURS, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
-    few.save(target, optimize=True)
+    picture.save(target, optimize=True)
     return target
