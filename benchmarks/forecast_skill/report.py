@@ -116,6 +116,7 @@ def _markdown(tables: Sequence[Cells], setup: dict[str, Any]) -> str:
         "# Forecast skill at equal training time",
         "",
         f"{setup['processor']}, {setup['threads']} threads on {setup['device']}, torch {setup['torch']}; "
+        f"minutes of {setup.get('clock', 'wall')} time; "
         f"{setup['test_windows']} test windows; the last {setup['decay_share']:.0%} of every budget anneals. "
         "MFLOP: matrix products of one window's forward and backward pass. Cores: processor time of the "
         "training process over training time.",
