@@ -84,6 +84,19 @@ class KVCache:
         layers = [LayerCache(layer.keys[rows], layer.values[rows]) for layer in self.layers]
         return KVCache(layers, self.points[rows], self.begun)
 
+    def resized(self, capacity: int) -> KVCache:
+        """A copy with room for so many positions; what lay beyond is left out."""
+        kept = min(capacity, self.capacity)
+
+        def fit(held: Tensor, axis: int) -> Tensor:
+            size = (*held.shape[:axis], capacity, *held.shape[axis + 1 :])
+            copy = held.new_zeros(size)
+            copy.narrow(axis, 0, kept).copy_(held.narrow(axis, 0, kept))
+            return copy
+
+        layers = [LayerCache(fit(layer.keys, 2), fit(layer.values, 2)) for layer in self.layers]
+        return KVCache(layers, fit(self.points, 1), self.begun)
+
     @classmethod
     def joined(cls, caches: Sequence[KVCache]) -> KVCache:
         """Copies of several caches of one model and one capacity, as one: their sequences in order.

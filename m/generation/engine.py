@@ -7,24 +7,36 @@ with: a result is that of the request alone, to the rounding of differently shap
 
 from __future__ import annotations
 
-from collections import deque
+import time
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
 from m.generation.errors import OF_ONE_REQUEST
-from m.generation.job import Job, Reading
+from m.generation.job import Job
 from m.generation.lane import Lane
+from m.generation.prefix import PrefixCache
+from m.generation.reading import Reader, Reading, Row
 from m.generation.running import RunningLanes
-from m.moe.anchor import compute_anchor, join_anchors
-from m.moe.forecast import cache_capacity, inference, points_fed_back, token_spacing
+from m.generation.session import Continuation, SessionStore
+from m.moe.anchor import join_anchors
+from m.moe.forecast import inference, points_fed_back, token_spacing
 from m.moe.model import MoESequenceRegressor
-from m.routing.record import LayerRouting, RoutingRecord
 
 DEFAULT_MOST_ROWS = 256
+
+
+@dataclass(frozen=True)
+class _Task:
+    """A job, the contexts to be read for it, and how they continue its session."""
+
+    job: Job
+    rows: list[Row]
+    continuation: Continuation | None = None
 
 
 @dataclass
@@ -34,19 +46,34 @@ class EngineCounts:
     Attributes:
         steps: forward passes.
         rows: sequences in them, summed.
+        by_rows: passes by the sequences in them.
         finished: jobs, those that failed not counted.
+        points_read: of contexts.
+        points_reused: of contexts, those that had been read before.
         expert_tokens: tokens that each expert served while contexts were read, ``[layers, E]``.
     """
 
     steps: int = 0
     rows: int = 0
+    by_rows: Counter[int] = field(default_factory=Counter)
     finished: int = 0
+    points_read: int = 0
+    points_reused: int = 0
     expert_tokens: Tensor | None = None
 
-    def count(self, rows: int, load: Tensor | None = None) -> None:
-        """Add one forward pass."""
+    @property
+    def hit_rate(self) -> float:
+        """Share of the points of all contexts that had been read before."""
+        points = self.points_read + self.points_reused
+        return self.points_reused / points if points else 0.0
+
+    def count(self, rows: int, load: Tensor | None = None, *, read: int = 0, reused: int = 0) -> None:
+        """Add one forward pass, and the points of contexts in it."""
         self.steps += 1
         self.rows += rows
+        self.by_rows[rows] += 1
+        self.points_read += read
+        self.points_reused += reused
         if load is not None:
             self.expert_tokens = load if self.expert_tokens is None else self.expert_tokens + load
 
@@ -59,12 +86,23 @@ class Engine:
         most_rows: paths that roll on together, and contexts that are read together. Jobs join in the order
             they came, as soon as there is room for all their paths; one that wants more than there ever is
             runs without others. What needs no rolling on never waits for what does.
+        prefixes: contexts read before, to be found again; None to remember none.
+        sessions: those that are open; by default a store of its own.
     """
 
-    def __init__(self, model: MoESequenceRegressor, *, most_rows: int = DEFAULT_MOST_ROWS) -> None:
+    def __init__(
+        self,
+        model: MoESequenceRegressor,
+        *,
+        most_rows: int = DEFAULT_MOST_ROWS,
+        prefixes: PrefixCache | None = None,
+        sessions: SessionStore | None = None,
+    ) -> None:
         if most_rows < 1:
             raise ValueError(f"most_rows must be at least 1, got {most_rows}")
         self.model = model
+        self.reader = Reader(model, prefixes)
+        self.sessions = sessions or SessionStore()
         self.counts = EngineCounts()
         self._most_rows = most_rows
         self._waiting: deque[Job] = deque()
@@ -105,7 +143,7 @@ class Engine:
         """
         ended: list[Job] = []
         with inference(self.model):
-            for group in self._groups():
+            for group in self._groups(ended):
                 self._read(group, ended)
             for running in list(self._running.values()):
                 self._advance(running, ended)
@@ -135,29 +173,53 @@ class Engine:
 
     # ---- reading contexts ----
 
-    def _groups(self) -> Iterator[list[Job]]:
+    def _groups(self, ended: list[Job]) -> Iterator[list[_Task]]:
         """Waiting jobs that can be read in one pass: of like length, and of like need for a cache."""
-        groups: dict[tuple[int, bool], list[Job]] = {}
+        groups: dict[tuple[int, bool], list[_Task]] = {}
+        beginning = 0
         for job in self._admitted():
-            groups.setdefault((self._capacity(job), self._rolls(job)), []).append(job)
+            job.admitted = time.monotonic()
+            try:
+                task = self._task(job, beginning)
+            except OF_ONE_REQUEST as error:
+                self._fail(job, error, ended)
+                continue
+            beginning += bool(task.continuation and task.continuation.before is None)
+            capacity = self.reader.capacity(task.rows, job.request.horizon)
+            groups.setdefault((capacity, self._rolls(job)), []).append(task)
         yield from groups.values()
+
+    def _task(self, job: Job, beginning: int) -> _Task:
+        """What has to be read for a job; so many sessions begin in the same step already."""
+        request, push = job.request, job.session
+        if push is None:
+            parts = zip(request.points, request.lengths.tolist(), request.anchored.tolist(), strict=True)
+            return _Task(job, [Row(path[:length], anchored) for path, length, anchored in parts])
+        what = self.sessions.continuation(
+            push, request.points[0], int(request.anchored[0]), beginning=beginning
+        )
+        return _Task(job, [Row(what.points, what.anchored, what.past, keep=True)], what)
 
     def _admitted(self) -> list[Job]:
         """Take out the waiting jobs that there is room for, in their order."""
         running = sum(lanes.rows for lanes in self._running.values())
         reading, blocked = 0, False
+        pushed: set[str] = set()  # sessions with a push that is to be read first
         admitted: list[Job] = []
         staying: deque[Job] = deque()
         for job in self._waiting:
             wanted = job.paths if self._rolls(job) else 0  # others take no part in later steps
             blocked |= bool(wanted and running and running + wanted > self._most_rows)
             full = reading > 0 and reading + job.rows > self._most_rows
-            if full or (wanted and blocked):
+            name = None if job.session is None else job.session.id
+            if full or (wanted and blocked) or name in pushed:
                 staying.append(job)
-                continue
-            running += wanted
-            reading += job.rows
-            admitted.append(job)
+            else:
+                running += wanted
+                reading += job.rows
+                admitted.append(job)
+            if name is not None:
+                pushed.add(name)
         self._waiting = staying
         return admitted
 
@@ -165,60 +227,37 @@ class Engine:
         """Whether own predictions will be fed back."""
         return points_fed_back(self.model.config, job.request.horizon) > 0
 
-    def _capacity(self, job: Job) -> int:
-        """Slots of the cache that the job's paths need; without rolling on, its length in like steps."""
-        return cache_capacity(self.model.config, job.request.points.shape[1], job.request.horizon)
-
-    def _read(self, jobs: Sequence[Job], ended: list[Job]) -> None:
-        """One forward pass over the contexts of jobs; what needs no other is finished at once."""
+    def _read(self, tasks: Sequence[_Task], ended: list[Job]) -> None:
+        """Read the contexts of jobs; what needs no rolling on is finished at once."""
+        unread = dict(enumerate(tasks))
         try:
-            readings = self._readings(jobs)
+            for done in self.reader.read([task.rows for task in tasks], tasks[0].job.request.horizon):
+                self.counts.count(done.rows, done.load, read=done.read, reused=done.reused)
+                for number, reading in zip(done.numbers, done.readings, strict=True):
+                    self._begin(unread.pop(number), reading, ended)
         except OF_ONE_REQUEST as error:
-            if len(jobs) == 1:
-                self._fail(jobs[0], error, ended)
+            if len(unread) == 1:
+                self._fail(next(iter(unread.values())).job, error, ended)
                 return
-            for job in jobs:
-                self._read([job], ended)
-            return
-        for job, reading in zip(jobs, readings, strict=True):
-            job.model_steps += 1
-            with self._alone(job, ended):
-                for lane in job.begin(reading):
-                    self._start(job, lane)
+            for task in unread.values():
+                self._read([task], ended)
 
-    def _readings(self, jobs: Sequence[Job]) -> list[Reading]:
-        """What the model makes of the jobs' contexts."""
-        model, config = self.model, self.model.config
-        length = max(job.request.points.shape[1] for job in jobs)
-        points = torch.cat([_padded(job.request.points, length) for job in jobs]).to(model.device)
-        lengths = torch.cat([job.request.lengths for job in jobs]).to(model.device)
-        every = token_spacing(config, jobs[0].request.horizon)
-        cache = None
-        if self._rolls(jobs[0]):
-            cache = model.allocate_cache(len(points), self._capacity(jobs[0]))
-        anchor = compute_anchor(points, lengths, config.anchor)
-        tokens = model.token_positions(lengths, every=every)
-        output = model(points, anchor=anchor, lengths=lengths, tokens=tokens, cache=cache)
-        self.counts.count(len(points), output.routing.load())
-        rows = torch.arange(len(points), device=model.device)
-        known = output.distribution.at((rows, (lengths - 1) // every))
-        readings = []
-        for job, mine in zip(jobs, torch.split(rows, [job.rows for job in jobs]), strict=True):
-            longest = int(((job.request.lengths - 1) // every).max()) + 1
-            readings.append(
-                Reading(
-                    anchor.take(mine),
-                    known.at((mine,)),
-                    None if cache is None else cache.take(mine),
-                    _select(output.routing, mine, longest),
-                )
-            )
-        return readings
+    def _begin(self, task: _Task, reading: Reading, ended: list[Job]) -> None:
+        """Let a job go on from what was read, and remember it for its session."""
+        job = task.job
+        job.model_steps += 1
+        with self._alone(job, ended):
+            past = reading.pasts[0] if task.continuation else None
+            if job.session is not None and task.continuation is not None and past is not None:
+                job.session_state = self.sessions.commit(job.session, task.continuation, past)
+            for lane in job.begin(reading):
+                self._start(job, lane)
 
     def _start(self, job: Job, lane: Lane | None) -> None:
         """Run a lane's first step, and the lanes after it as long as they are done with theirs."""
         while lane is not None:
             lane.emit()
+            job.announce(lane)
             if not lane.done:
                 if lane.cache is None:
                     raise RuntimeError("a lane that rolls on needs a cache")
@@ -237,6 +276,7 @@ class Engine:
             job.model_steps += 1
             with self._alone(job, ended):
                 lane.emit()
+                job.announce(lane)
                 if lane.done:
                     running.remove(lane)
                     self._start(job, job.accept(lane))
@@ -261,23 +301,3 @@ class Engine:
         known = output.distribution.at((rows, torch.full_like(rows, len(grid) - 1)))
         for lane, mine in zip(lanes, torch.split(rows, [len(lane) for lane in lanes]), strict=True):
             lane.advance(known.at((mine,)))
-
-
-def _padded(points: Tensor, length: int) -> Tensor:
-    """Points ``[B, T, D]`` with zeros up to a length, which the model never looks at."""
-    missing = length - points.shape[1]
-    return points if missing == 0 else torch.nn.functional.pad(points, (0, 0, 0, missing))
-
-
-def _select(routing: RoutingRecord, rows: Tensor, tokens: int) -> RoutingRecord:
-    """Some sequences of a record, and their first tokens."""
-    layers = [
-        LayerRouting(
-            layer.experts[rows, :tokens],
-            layer.weights[rows, :tokens],
-            layer.probabilities[rows, :tokens],
-            layer.valid[rows, :tokens],
-        )
-        for layer in routing.layers
-    ]
-    return RoutingRecord(tuple(layers))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Unpack
 
@@ -11,35 +11,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from m.attention.cache import KVCache
 from m.generation.lane import Lane
+from m.generation.reading import Reading
 from m.generation.result import GenerationResult
-from m.heads.distribution import StepDistribution
-from m.moe.anchor import Anchor
+from m.generation.session import SessionPush, SessionState
 from m.moe.config import ModelConfig
 from m.moe.forecast import QUANTILE_PATHS, rows_at_once
 from m.moe.model import MoESequenceRegressor
 from m.moe.request import Array, ForecastOptions, ForecastRequest
-from m.routing.record import RoutingRecord
+
+OnBlock = Callable[[int, Array], None]
 
 MEAN, POINTS, SAMPLES, SPREAD = "mean", "points", "samples", "spread"
-
-
-@dataclass(frozen=True)
-class Reading:
-    """What the model made of a request's contexts.
-
-    Attributes:
-        anchor: of the B contexts.
-        next: distribution of the P points after each, ``[B, P, K]``, anchored.
-        cache: of the B contexts, when own predictions will be fed back.
-        routing: experts that served them.
-    """
-
-    anchor: Anchor
-    next: StepDistribution
-    cache: KVCache | None
-    routing: RoutingRecord
 
 
 @dataclass(frozen=True)
@@ -59,21 +42,35 @@ class Job:
         model: that will serve it.
         request: what is asked for.
         quantiles: levels to state, each in (0, 1).
+        session: that the request's points belong to: of one context, without padding.
+        on_block: told of every P points of the forecast path as soon as they are known, ``[P, K]``, with the
+            number of the first; of one context. Called from the engine's thread.
 
     Raises:
-        ValueError: a level outside (0, 1).
+        ValueError: a level outside (0, 1), or several contexts where one is needed.
     """
 
     def __init__(
-        self, model: MoESequenceRegressor, request: ForecastRequest, quantiles: Sequence[float] = ()
+        self,
+        model: MoESequenceRegressor,
+        request: ForecastRequest,
+        quantiles: Sequence[float] = (),
+        *,
+        session: SessionPush | None = None,
+        on_block: OnBlock | None = None,
     ) -> None:
+        _check_lone(request, session, on_block)
         for level in quantiles:
             if not 0.0 < level < 1.0:
                 raise ValueError(f"a quantile level must lie strictly between 0 and 1, got {level}")
         self.request = request
+        self.session = session
         self.model_steps = 0
-        self.started: float | None = None  # when its contexts had been read, on the clock of time.monotonic
+        self.admitted: float | None = None  # when the engine took it up, on the clock of time.monotonic
+        self.started: float | None = None  # when its contexts had been read
         self.failure: Exception | None = None
+        self._on_block = on_block
+        self.session_state: SessionState | None = None
         self._taken = False
         self._config: ModelConfig = model.config
         self._levels = tuple(dict.fromkeys(float(level) for level in quantiles))
@@ -91,14 +88,17 @@ class Job:
         horizon: int,
         *,
         quantiles: Sequence[float] = (),
+        session: SessionPush | None = None,
+        on_block: OnBlock | None = None,
         **options: Unpack[ForecastOptions],
     ) -> Job:
-        """Check the arguments of `MoESequenceRegressor.forecast`, and levels.
+        """Check the arguments of `MoESequenceRegressor.forecast`, and what serving adds.
 
         Raises:
             ValueError: what is asked for is malformed, or the model cannot do it.
         """
-        return cls(model, ForecastRequest.read(model, context, horizon, **options), quantiles)
+        request = ForecastRequest.read(model, context, horizon, **options)
+        return cls(model, request, quantiles, session=session, on_block=on_block)
 
     @property
     def rows(self) -> int:
@@ -137,6 +137,18 @@ class Job:
             self._running[strand.name] = next(self._coming[strand.name])
         return list(self._running.values())
 
+    def announce(self, lane: Lane) -> None:
+        """Tell of the points that a lane emitted last, if they are those of the forecast path."""
+        if self._on_block is None or self._running.get(self._path_name) is not lane:
+            return
+        first = (lane.blocks - 1) * self._config.head.prediction_steps
+        self._on_block(first, self.request.arrange(lane.last_block[:, : self.request.horizon - first]))
+
+    @property
+    def _path_name(self) -> str:
+        """The strand that is the forecast path."""
+        return POINTS if self.request.temperature > 0 else MEAN
+
     def accept(self, lane: Lane) -> Lane | None:
         """Keep the paths of a lane that is done; the lane to run after it, if there is one.
 
@@ -170,6 +182,8 @@ class Job:
             quantiles={level: self._quantile(level, paths, self._reading) for level in self._levels},
             routing=self._reading.routing,
             model_steps=self.model_steps,
+            reused_points=self._reading.reused,
+            session=self.session_state,
         )
 
     def _plan(self) -> list[_Strand]:
@@ -193,7 +207,7 @@ class Job:
                 self._config,
                 anchor=reading.anchor.take(rows),
                 distribution=reading.next.at((rows,)),
-                position=self.request.lengths.to(device)[rows],
+                position=reading.lengths[rows],
                 horizon=self.request.horizon,
                 temperature=strand.temperature,
                 generator=generator,
@@ -212,3 +226,12 @@ class Job:
         target = reading.anchor.for_targets(self._config.target_dim)
         exact = target.in_units(reading.next).quantile(level)[:, : self.request.horizon]
         return self.request.arrange(exact)
+
+
+def _check_lone(request: ForecastRequest, session: SessionPush | None, on_block: OnBlock | None) -> None:
+    """Refuse several contexts where there can be only one."""
+    alone = len(request.points) == 1 and int(request.lengths[0]) == request.points.shape[1]
+    if session is not None and not alone:
+        raise ValueError("a session has one path: push points [T, D], without padding")
+    if on_block is not None and len(request.points) != 1:
+        raise ValueError("points can be told as they come for one context alone")

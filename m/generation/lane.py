@@ -57,6 +57,11 @@ class Lane:
         return len(self._blocks) * self._steps >= self._horizon
 
     @property
+    def blocks(self) -> int:
+        """Emitted so far, of P points each."""
+        return len(self._blocks)
+
+    @property
     def last_block(self) -> Tensor:
         """The points emitted last, ``[N, P, K]`` in the context's units."""
         return self._blocks[-1]

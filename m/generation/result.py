@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from m.generation.session import SessionState
 from m.moe.request import Array
 from m.routing.record import RoutingRecord
 
@@ -21,6 +22,8 @@ class GenerationResult:
         quantiles: level -> ``[B, H, K]``, those asked for.
         routing: experts that served the context's tokens, per layer ``[B, T', ...]``.
         model_steps: forward passes that the request took part in.
+        reused_points: of its contexts, those that had been read before.
+        session: where the session stands that the points were pushed to.
     """
 
     points: Array
@@ -29,3 +32,5 @@ class GenerationResult:
     quantiles: dict[float, Array]
     routing: RoutingRecord
     model_steps: int
+    reused_points: int = 0
+    session: SessionState | None = None

@@ -33,18 +33,32 @@ class Ticket:
         deadline: on the clock of `time.monotonic`; None for none.
         future: of the result; cancelling it takes the job out at the next step.
         submitted: when; seconds of that clock.
+        ended: when its result was known.
     """
 
     job: Job
     deadline: float | None
     future: Future[GenerationResult] = field(default_factory=Future)
     submitted: float = field(default_factory=time.monotonic)
+    ended: float | None = None
 
     @property
     def queue_seconds(self) -> float:
-        """Waited until its contexts had been read; so far, while it waits."""
-        started = self.job.started
-        return (started if started is not None else time.monotonic()) - self.submitted
+        """Waited until the engine took it up; so far, while it waits."""
+        return self._until(self.job.admitted)
+
+    @property
+    def first_step_seconds(self) -> float:
+        """Until its contexts had been read, and with them the first P points were known."""
+        return self._until(self.job.started)
+
+    @property
+    def seconds(self) -> float:
+        """Until its result was known."""
+        return self._until(self.ended)
+
+    def _until(self, moment: float | None) -> float:
+        return (moment if moment is not None else time.monotonic()) - self.submitted
 
 
 class EngineWorker:
@@ -116,9 +130,19 @@ class EngineWorker:
             DeadlineExceededError: no result within ``timeout`` seconds.
             EngineStoppedError, QueueFullError, ValueError: see `submit`.
         """
-        ticket = self.submit(job, timeout=timeout)
+        return await self.wait(self.submit(job, timeout=timeout))
+
+    @staticmethod
+    async def wait(ticket: Ticket) -> GenerationResult:
+        """Wait for the result of a job that was handed in; cancelling the wait takes the job out.
+
+        Raises:
+            DeadlineExceededError: no result by its deadline.
+            EngineStoppedError: the worker was closed, or has failed.
+        """
+        remaining = None if ticket.deadline is None else ticket.deadline - time.monotonic()
         try:
-            async with asyncio.timeout(timeout):
+            async with asyncio.timeout(remaining):
                 return await asyncio.wrap_future(ticket.future)
         except TimeoutError as error:
             if isinstance(error, DeadlineExceededError):
@@ -173,6 +197,7 @@ class EngineWorker:
                 result = ticket.job.result()
         except OF_ONE_REQUEST as error:
             failure = error
+        ticket.ended = time.monotonic()
         self._release(ticket)  # first: who has the answer may ask again at once
         with suppress(InvalidStateError):  # cancelled meanwhile
             if result is None:

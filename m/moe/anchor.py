@@ -69,6 +69,12 @@ class Anchor:
         axes = None if self.axes is None else self.axes[rows]
         return Anchor(self.location[rows], self.scale[rows], axes)
 
+    def rows(self) -> list[Anchor]:
+        """The anchor of each sequence, as views."""
+        axes = [None] * len(self.location) if self.axes is None else self.axes.split(1)
+        parts = zip(self.location.split(1), self.scale.split(1), axes, strict=True)
+        return [Anchor(location, scale, frame) for location, scale, frame in parts]
+
 
 def join_anchors(anchors: Sequence[Anchor]) -> Anchor:
     """The anchors of several batches as those of one; all oriented or none."""

@@ -93,7 +93,7 @@ class Forecast:
 
 def make_forecast(model: MoESequenceRegressor, request: ForecastRequest) -> Forecast:
     """See `MoESequenceRegressor.forecast`."""
-    rollout = Rollout(model, request.points, request.lengths, request.horizon)
+    rollout = Rollout(model, request)
     arrange = request.arrange
 
     seed, temperature = request.seed, request.temperature
@@ -117,18 +117,17 @@ class Rollout:
 
     Args:
         model: the forecaster.
-        points: contexts ``[B, T, D]``, float64, right-padded.
-        lengths: valid points of each, ``[B]``.
-        horizon: points to predict.
+        request: contexts, and how many points to predict.
     """
 
-    def __init__(self, model: MoESequenceRegressor, points: Tensor, lengths: Tensor, horizon: int) -> None:
-        self.model, self.horizon = model, horizon
+    def __init__(self, model: MoESequenceRegressor, request: ForecastRequest) -> None:
+        self.model, self.horizon = model, request.horizon
         self.steps = model.config.head.prediction_steps
-        self.points, self.lengths = points.to(model.device), lengths.to(model.device)
-        self.anchor = compute_anchor(self.points, self.lengths, model.config.anchor)
+        self.points, self.lengths = request.points.to(model.device), request.lengths.to(model.device)
+        self.anchor = compute_anchor(self.points, request.anchored.to(model.device), model.config.anchor)
+        horizon = request.horizon
         rolled = points_fed_back(model.config, horizon)
-        batch, length, _ = points.shape
+        batch, length, _ = self.points.shape
         capacity = cache_capacity(model.config, length, horizon)
         self._cache = model.allocate_cache(batch, capacity) if rolled else None
         self._every = token_spacing(model.config, horizon)

@@ -195,6 +195,7 @@ class MoESequenceRegressor(nn.Module):
         num_samples: int | None = None,
         lengths: Iterable[int] | None = None,
         seed: int | None = None,
+        anchor_points: int | None = None,
     ) -> Forecast:
         """Continue paths.
 
@@ -208,6 +209,8 @@ class MoESequenceRegressor(nn.Module):
                 0, else at 1.
             lengths: valid points of each right-padded context, B numbers.
             seed: makes sampling repeatable.
+            anchor_points: normalise by the end of the first points, so many, as a session does that was
+                opened with them; by default by the end of the whole context.
 
         Raises:
             ValueError: a context of wrong shape or with values that are not finite, an empty
@@ -223,6 +226,7 @@ class MoESequenceRegressor(nn.Module):
             num_samples=num_samples,
             lengths=lengths,
             seed=seed,
+            anchor_points=anchor_points,
         )
         return make_forecast(self, request)
 

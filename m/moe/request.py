@@ -25,6 +25,7 @@ class ForecastOptions(TypedDict, total=False):
     num_samples: int | None
     lengths: Iterable[int] | None
     seed: int | None
+    anchor_points: int | None
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ class ForecastRequest:
     Attributes:
         points: contexts ``[B, T, D]``, float64, right-padded.
         lengths: valid points of each, ``[B]``.
+        anchored: points of each that it is normalised by, the first ones, ``[B]``.
         batched: whether the user's context had a batch axis.
         horizon: points to predict.
         temperature: of the forecast path; 0 is the centre.
@@ -43,6 +45,7 @@ class ForecastRequest:
 
     points: Tensor
     lengths: Tensor
+    anchored: Tensor
     batched: bool
     horizon: int
     temperature: float = 0.0
@@ -60,6 +63,7 @@ class ForecastRequest:
         num_samples: int | None = None,
         lengths: Iterable[int] | None = None,
         seed: int | None = None,
+        anchor_points: int | None = None,
     ) -> ForecastRequest:
         """Read the arguments of `MoESequenceRegressor.forecast`, which says what they mean.
 
@@ -72,7 +76,8 @@ class ForecastRequest:
         horizon = _whole("horizon", horizon)
         num_samples = None if num_samples is None else _whole("num_samples", num_samples)
         _check_request(model, horizon, temperature, num_samples)
-        return cls(points, valid, batched, horizon, temperature, num_samples, _read_seed(seed))
+        anchored = _read_anchored(anchor_points, valid)
+        return cls(points, valid, anchored, batched, horizon, temperature, num_samples, _read_seed(seed))
 
     def arrange(self, paths: Tensor) -> Array:
         """Results ``[B, ...]`` as an array, without the batch axis when the context had none."""
@@ -128,6 +133,16 @@ def _read_lengths(lengths: Iterable[int] | None, points: Tensor) -> Tensor:
     if given.shape != (batch,) or bool((given < 1).any()) or bool((given > length).any()):
         raise ValueError(f"lengths must be {batch} numbers from 1 to {length}, got {given.tolist()}")
     return given
+
+
+def _read_anchored(anchor_points: int | None, lengths: Tensor) -> Tensor:
+    """How many points each sequence is normalised by."""
+    if anchor_points is None:
+        return lengths
+    count = _whole("anchor_points", anchor_points)
+    if count < 1:
+        raise ValueError(f"anchor_points must be at least 1, got {count}")
+    return lengths.clamp_max(count)
 
 
 def _whole(name: str, value: int) -> int:

@@ -1,0 +1,202 @@
+"""Sessions: a path that grows, forecast again and again without reading its past anew."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from m.generation.errors import TooManySessionsError, UnknownSessionError
+from m.generation.past import Past
+
+DEFAULT_MOST_DRIFT = 6.0
+DEFAULT_MOST_POINTS = 512
+
+
+@dataclass(frozen=True)
+class SessionPush:
+    """Where a request's points belong.
+
+    Attributes:
+        id: of the session.
+        start: begin it with these points, and forget one of the same name.
+        end: forget it when these points have been read.
+    """
+
+    id: str
+    start: bool = False
+    end: bool = False
+
+
+@dataclass(frozen=True)
+class SessionState:
+    """Where a session stands after a push.
+
+    The forecast equals `MoESequenceRegressor.forecast` of the last ``context_points`` points that were pushed,
+    with ``anchor_points``.
+
+    Attributes:
+        id: of the session.
+        points: pushed so far.
+        context_points: of them, those the forecast was made from.
+        anchor_points: of these, the first so many it is normalised by.
+        reanchored: whether this push made it read its last points anew, by a new anchor.
+        ended: whether it was forgotten with this push.
+    """
+
+    id: str
+    points: int
+    context_points: int
+    anchor_points: int
+    reanchored: bool
+    ended: bool
+
+
+@dataclass(frozen=True)
+class Session:
+    """One growing path.
+
+    Attributes:
+        state: after the last push.
+        context: its points ``[T, D]``, float64, since the last anchor was taken and before.
+        past: what has been read of them: all.
+        used: when it was pushed to last, on the clock of the store.
+    """
+
+    state: SessionState
+    context: Tensor
+    past: Past
+    used: float
+
+
+@dataclass(frozen=True)
+class Continuation:
+    """What a push has to read.
+
+    Attributes:
+        points: ``[T, D]``: the new ones, or all of a new context.
+        anchored: the first so many of a new context that it is normalised by.
+        past: what they continue; None when a new context begins.
+        before: the session so far; None when it begins.
+        context: all points of the context with the new ones.
+        pushed: how many were pushed.
+    """
+
+    points: Tensor
+    anchored: int
+    past: Past | None
+    before: Session | None
+    context: Tensor
+    pushed: int
+
+
+class SessionStore:
+    """Open sessions. Belongs to the engine's thread.
+
+    Args:
+        most: open at once. A new one takes the place of the one that has rested longest, if it has rested
+            ``idle_seconds``; else it is refused.
+        idle_seconds: without a push, after which a session is forgotten.
+        most_points: of a context; one that would be longer begins anew from its last half.
+        most_drift: standard deviations of the anchoring points that a new point may lie from them, root mean
+            square over the channels; beyond, the session takes a new anchor, from its last points.
+        clock: seconds.
+    """
+
+    def __init__(
+        self,
+        *,
+        most: int = 256,
+        idle_seconds: float = 600.0,
+        most_points: int = DEFAULT_MOST_POINTS,
+        most_drift: float = DEFAULT_MOST_DRIFT,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        if most < 1 or most_points < 2:
+            raise ValueError(
+                f"most must be at least 1 and most_points at least 2, got {most} and {most_points}"
+            )
+        if not idle_seconds > 0 or not most_drift > 0:
+            raise ValueError(
+                f"idle_seconds and most_drift must be above 0, got {idle_seconds} and {most_drift}"
+            )
+        self._most, self._idle, self._clock = most, idle_seconds, clock
+        self._most_points, self._most_drift = most_points, most_drift
+        self._sessions: dict[str, Session] = {}  # least recently used first
+        self.reanchored = 0
+
+    def __len__(self) -> int:
+        return len(self._sessions)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._sessions
+
+    def continuation(
+        self, push: SessionPush, points: Tensor, anchored: int, *, beginning: int = 0
+    ) -> Continuation:
+        """What a push has to read; changes nothing but forgetting those who rested too long.
+
+        Args:
+            push: where the points belong.
+            points: new ones, ``[T, D]`` float64.
+            anchored: the first so many, where the session begins with them.
+            beginning: sessions whose first points are to be read at the same time.
+
+        Raises:
+            UnknownSessionError: no such session, and the push does not begin one.
+            TooManySessionsError: there is no room for another one.
+        """
+        self._forget_idle()
+        if push.start:
+            if push.id not in self._sessions and len(self._sessions) + beginning >= self._most:
+                raise TooManySessionsError(
+                    f"{len(self._sessions)} sessions are open and in use, as many as may; "
+                    "end one, or try again later"
+                )
+            return Continuation(points, anchored, None, None, points, len(points))
+        before = self._sessions.get(push.id)
+        if before is None:
+            raise UnknownSessionError(
+                f"no session '{push.id}' is open: it has not been started, has ended, or was forgotten after "
+                f"{self._idle:g} s without a push; start it with its last points"
+            )
+        context = torch.cat((before.context, points))
+        if len(context) <= self._most_points and not self._drifted(before.past, points):
+            anchored = before.state.anchor_points
+            return Continuation(points, anchored, before.past, before, context, len(points))
+        most = max(self._most_points // 2, min(len(points), self._most_points))
+        kept = context[-most:]
+        return Continuation(kept, len(kept), None, before, kept, len(points))
+
+    def commit(self, push: SessionPush, what: Continuation, past: Past) -> SessionState:
+        """Remember that a continuation has been read."""
+        before = what.before
+        reanchored = before is not None and what.past is None
+        state = SessionState(
+            id=push.id,
+            points=what.pushed + (before.state.points if before is not None else 0),
+            context_points=len(what.context),
+            anchor_points=what.anchored,
+            reanchored=reanchored,
+            ended=push.end,
+        )
+        self.reanchored += reanchored
+        self._sessions.pop(push.id, None)
+        if not push.end:
+            self._sessions[push.id] = Session(state, what.context, past, self._clock())
+        return state
+
+    def _drifted(self, past: Past, points: Tensor) -> bool:
+        """Whether a new point lies too far from the anchor."""
+        away = past.anchor.normalise(points[None].to(past.anchor.location)).square().mean(-1).sqrt()
+        return bool((away > self._most_drift).any())
+
+    def _forget_idle(self) -> None:
+        now = self._clock()
+        for name, session in list(self._sessions.items()):
+            if now - session.used <= self._idle:
+                break
+            del self._sessions[name]

@@ -1,0 +1,172 @@
+"""What every request passes first: who asks, from where, and how much."""
+
+from __future__ import annotations
+
+import hmac
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from http import HTTPStatus
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from m.inference_server.errors import RequestError
+from m.inference_server.host import Host
+from m.inference_server.web import error_response
+
+OPEN_PATHS = frozenset({"/", "/livez", "/readyz", "/health", "/v2/health/live", "/v2/health/ready"})
+OPEN_FOLDERS = ("/static/",)
+KEY_PROTOCOL = "m.key."  # before the key, among the subprotocols of a WebSocket: browsers can set no header
+STREAM_PROTOCOL = "m.stream"
+_OWN_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Access:
+    """Who may ask.
+
+    Attributes:
+        key: that clients must give as ``Authorization: Bearer KEY``; None for none.
+        origins: of pages of other servers whose scripts may ask; ``*`` for all.
+        local_only: refuse requests that name this machine otherwise than ``localhost``: a page elsewhere whose
+            name was made to point here could else ask (DNS rebinding).
+    """
+
+    key: str | None = None
+    origins: tuple[str, ...] = ()
+    local_only: bool = True
+
+
+class Guard:
+    """ASGI middleware: refuses who may not ask and what is too large, and counts the rest.
+
+    Args:
+        app: what comes after.
+        host: whose limits and figures count.
+        access: who may ask.
+        body_bytes: of a request.
+    """
+
+    def __init__(self, app: ASGIApp, *, host: Host, access: Access, body_bytes: int) -> None:
+        self._app, self._host, self._access, self._most = app, host, access, body_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection."""
+        if scope["type"] not in ("http", "websocket"):
+            await self._app(scope, receive, send)
+            return
+        refusal = self._refusal(scope)
+        if scope["type"] == "websocket":
+            if refusal is None:
+                await self._app(scope, receive, send)
+            else:  # before it is accepted: the client sees 403
+                await send({"type": "websocket.close", "code": 1008, "reason": refusal.message[:120]})
+            return
+        began, status = time.monotonic(), HTTPStatus.INTERNAL_SERVER_ERROR.value
+
+        async def note(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            if refusal is not None:
+                await error_response(refusal)(scope, receive, note)
+            else:
+                await self._app(scope, self._bounded(receive), note)
+        finally:
+            self._count(scope, status, time.monotonic() - began)
+
+    def _refusal(self, scope: Scope) -> RequestError | None:
+        """Why a connection is not served, if it is not."""
+        headers = Headers(scope=scope)
+        if self._access.local_only and _name(headers.get("host", "")) not in _OWN_NAMES:
+            return RequestError(
+                HTTPStatus.FORBIDDEN,
+                "this server answers to localhost only; start it with another --host to serve a network",
+            )
+        origin = headers.get("origin")
+        if scope["type"] == "websocket" and origin is not None and not self._may_ask(origin, headers):
+            return RequestError(HTTPStatus.FORBIDDEN, f"pages of {origin} may not ask this server")
+        if (
+            self._access.key is not None
+            and not _is_open(scope["path"])
+            and not self._knows_key(scope, headers)
+        ):
+            return RequestError(
+                HTTPStatus.UNAUTHORIZED, "a key is needed: send the header Authorization: Bearer KEY"
+            )
+        length = headers.get("content-length", "0")
+        if scope["type"] == "http" and length.isdecimal() and int(length[:20]) > self._most:
+            return self._too_large()
+        return None
+
+    def _may_ask(self, origin: str, headers: Headers) -> bool:
+        """Whether a page may open a WebSocket; browsers do not stop it as they stop other requests."""
+        allowed = self._access.origins
+        return "*" in allowed or origin in allowed or urlsplit(origin).netloc == headers.get("host", "")
+
+    def _knows_key(self, scope: Scope, headers: Headers) -> bool:
+        kind, _, given = headers.get("authorization", "").partition(" ")
+        candidates = [given.strip()] if kind.lower() == "bearer" else []
+        if scope["type"] == "websocket":
+            names = scope.get("subprotocols", ())
+            candidates += [name.removeprefix(KEY_PROTOCOL) for name in names if name.startswith(KEY_PROTOCOL)]
+        return any(_same(each, self._access.key or "") for each in candidates)
+
+    def _bounded(self, receive: Receive) -> Receive:
+        """Count a body's bytes, whatever its header said."""
+        taken = 0
+
+        async def count() -> Message:
+            nonlocal taken
+            message = await receive()
+            taken += len(message.get("body", b""))
+            if taken > self._most:
+                raise self._too_large()
+            return message
+
+        return count
+
+    def _too_large(self) -> RequestError:
+        return RequestError(
+            HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+            f"the body is larger than the {self._most} bytes this server takes; ask for less at once",
+        )
+
+    def _count(self, scope: Scope, status: int, seconds: float) -> None:
+        server = self._host.server_if_loaded
+        if server is None:
+            return
+        route = getattr(scope.get("route"), "path", "other")  # not the path asked for: that could be anything
+        server.metrics.requests.labels(route, _method(scope["method"]), str(status)).inc()
+        server.metrics.request_seconds.labels(route).observe(seconds)
+
+
+def _method(name: str) -> str:
+    return name if name in ("GET", "POST", "HEAD", "OPTIONS", "PUT", "DELETE", "PATCH") else "other"
+
+
+def _name(host: str) -> str:
+    """The name in a Host header, without its port."""
+    try:
+        return urlsplit(f"//{host}").hostname or ""
+    except ValueError:
+        return ""
+
+
+def _is_open(path: str) -> bool:
+    return path in OPEN_PATHS or path.startswith(OPEN_FOLDERS)
+
+
+def _same(given: str, key: str) -> bool:
+    """Compare in a time that tells nothing."""
+    return hmac.compare_digest(given.encode(), key.encode())
+
+
+def origins_of(values: Iterable[str]) -> tuple[str, ...]:
+    """Origins as browsers write them: no path, no slash at the end."""
+    return tuple(value.strip().rstrip("/") for value in values if value.strip())
