@@ -130,9 +130,7 @@ class PrefixCache:
         """
         for number, digest in enumerate(chain):
             if digest not in self._blocks:
-                begin = number * grid.block
-                tokens = grid.positions(begin, begin + grid.block)
-                self._add(digest, _extract(cache, row, grid, begin, tokens, routes))
+                self._add(digest, _extract(cache, row, grid, number, routes))
         self._touch(chain)
         while self.bytes > self.most_bytes:
             _, block = self._blocks.popitem(last=False)
@@ -148,16 +146,16 @@ class PrefixCache:
             self._blocks.move_to_end(digest)
 
 
-def _extract(
-    cache: KVCache, row: int, grid: Grid, begin: int, tokens: Tensor, routes: Routes | None
-) -> _Block:
-    index = tokens.to(cache.points.device)
+def _extract(cache: KVCache, row: int, grid: Grid, number: int, routes: Routes | None) -> _Block:
+    """The block of that number, copied out of a row."""
+    begin, end = number * grid.block, (number + 1) * grid.block
+    index = grid.positions(begin, end).to(cache.points.device)
     layers = tuple((layer.keys[row][:, index], layer.values[row][:, index]) for layer in cache.layers)
-    first = (int(tokens[0]) - grid.first) // grid.every
-    mine = None if routes is None else routes.at(slice(first, first + len(tokens)))
-    if mine is not None:
-        mine = Routes(*(part.clone() for part in mine.tensors()))
-    return _Block(cache.points[row, begin : begin + grid.block].clone(), layers, mine)
+    first = (int(index[0]) - grid.first) // grid.every
+    mine = None
+    if routes is not None:
+        mine = Routes(*(part.clone() for part in routes.at(slice(first, first + len(index))).tensors()))
+    return _Block(cache.points[row, begin:end].clone(), layers, mine)
 
 
 def _joined(parts: Sequence[Routes | None], tokens: Tensor, points: int) -> Routes | None:
@@ -181,7 +179,7 @@ def weights_digest(model: MoESequenceRegressor) -> bytes:
 
 
 def anchor_bytes(anchor: Anchor) -> list[bytes]:
-    """Each anchor's numbers, as float32: it may be computed beside others, and then its last digits differ."""
+    """Each anchor's numbers, as float32: computed beside others, their last digits may differ."""
     parts = [anchor.location.flatten(1), anchor.scale.flatten(1)]
     if anchor.axes is not None:
         parts.append(anchor.axes.flatten(1))

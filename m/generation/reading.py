@@ -121,7 +121,7 @@ class _Found:
         return self.row.points[-missing:]
 
     def missing(self) -> Tensor:
-        """Positions whose tokens are to be computed: those of the grid that are not known, and the last one."""
+        """Positions whose tokens are to be computed: the grid's that are not known, and the last."""
         positions = self.grid.positions(0, self.row.length)
         if self.past is None:
             return positions
@@ -258,7 +258,7 @@ class Reader:
             tokens = _padded([each.row.length for each in found], missing).to(device)
         else:
             tokens = self.model.token_positions(counts, every=found[0].grid.every)
-        return self.model(
+        output: SequenceOutput = self.model(
             points,
             anchor=join_anchors([each.anchor for each in found]),
             lengths=counts,
@@ -266,6 +266,7 @@ class Reader:
             tokens=tokens,
             cache=cache,
         )
+        return output
 
     def _routes(
         self, found: Sequence[_Found], missing: Sequence[Tensor], routing: RoutingRecord

@@ -35,8 +35,8 @@ class SessionPush:
 class SessionState:
     """Where a session stands after a push.
 
-    The forecast equals `MoESequenceRegressor.forecast` of the last ``context_points`` points that were pushed,
-    with ``anchor_points``.
+    The forecast equals `MoESequenceRegressor.forecast` of the last ``context_points`` points that were
+    pushed, with ``anchor_points``.
 
     Attributes:
         id: of the session.
@@ -188,6 +188,10 @@ class SessionStore:
         if not push.end:
             self._sessions[push.id] = Session(state, what.context, past, self._clock())
         return state
+
+    def forget(self, name: str) -> None:
+        """Forget a session, if it is open."""
+        self._sessions.pop(name, None)
 
     def _drifted(self, past: Past, points: Tensor) -> bool:
         """Whether a new point lies too far from the anchor."""

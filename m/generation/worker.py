@@ -6,6 +6,7 @@ import asyncio
 import queue
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -19,6 +20,8 @@ from m.generation.errors import (
 )
 from m.generation.job import Job
 from m.generation.result import GenerationResult
+
+Errand = Callable[[Engine], None]
 
 DEFAULT_MOST_WAITING = 1024
 _IDLE_SECONDS = 1.0  # between looks at whether to stop, when nothing comes
@@ -74,7 +77,8 @@ class EngineWorker:
             raise ValueError(f"most_waiting must be at least 1, got {most_waiting}")
         self.engine = engine
         self._most = most_waiting
-        self._inbox: queue.SimpleQueue[Ticket | None] = queue.SimpleQueue()  # None: look at the state
+        # None: look at the state
+        self._inbox: queue.SimpleQueue[Ticket | Errand | None] = queue.SimpleQueue()
         self._open: dict[int, Ticket] = {}  # by job, those in the engine; of the worker's thread alone
         self._lock = threading.Lock()
         self._count = 0  # tickets that the worker still holds
@@ -122,6 +126,10 @@ class EngineWorker:
             self._count += 1
             self._inbox.put(ticket)
         return ticket
+
+    def call(self, errand: Errand) -> None:
+        """Let the worker's thread do something small with its engine, between two steps."""
+        self._inbox.put(errand)
 
     async def run(self, job: Job, *, timeout: float | None = None) -> GenerationResult:
         """Hand in a job and wait for its result; cancelling the wait takes the job out.
@@ -215,9 +223,15 @@ class EngineWorker:
         with suppress(queue.Empty):
             ticket = self._inbox.get(timeout=_IDLE_SECONDS) if wait else self._inbox.get_nowait()
             while True:
-                if ticket is not None:
-                    self._admit(ticket)
+                self._do(ticket)
                 ticket = self._inbox.get_nowait()
+
+    def _do(self, what: Ticket | Errand | None) -> None:
+        """Take up what came in."""
+        if isinstance(what, Ticket):
+            self._admit(what)
+        elif what is not None:
+            what(self.engine)
 
     def _admit(self, ticket: Ticket) -> None:
         try:
@@ -251,7 +265,7 @@ class EngineWorker:
             with suppress(queue.Empty):
                 while True:
                     ticket = self._inbox.get_nowait()
-                    if ticket is not None:
+                    if isinstance(ticket, Ticket):
                         rest.append(ticket)
             self._count = 0
         self._open.clear()

@@ -15,7 +15,7 @@ from m.generation.errors import (
 )
 
 BUSY_SECONDS = 1  # after which it is worth asking again
-_CLIENT_CLOSED_REQUEST = 499  # as nginx says it; nobody reads it
+_WORTH_RETRYING = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
 
 
 class RequestError(Exception):
@@ -42,39 +42,40 @@ class RequestError(Exception):
         return found
 
 
+# The first that fits. What is not known to be the request's own doing is said in general words.
+_KNOWN: tuple[tuple[tuple[type[Exception], ...], HTTPStatus, str], ...] = (
+    ((QueueFullError, TooManySessionsError), HTTPStatus.TOO_MANY_REQUESTS, "{error}"),
+    (
+        (EngineStoppedError,),
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        "the server is shutting down or its engine has stopped; ask another one, or again later",
+    ),
+    ((DeadlineExceededError,), HTTPStatus.GATEWAY_TIMEOUT, "{error}; ask for less, or allow more time"),
+    ((UnknownSessionError,), HTTPStatus.NOT_FOUND, "{error}"),
+    ((ValueError,), HTTPStatus.BAD_REQUEST, "{error}"),
+    (
+        (MemoryError, RuntimeError, ArithmeticError),
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        "the model could not compute this forecast, most likely for want of memory; "
+        "ask for fewer samples, contexts or points",
+    ),
+)
+
+
 def bad_request(message: str) -> RequestError:
     """The request itself is wrong."""
     return RequestError(HTTPStatus.BAD_REQUEST, message)
 
 
 def error_of(error: Exception) -> RequestError:
-    """What a client is told about an error of the engine or of a model's checks.
-
-    Whatever is not known to be the request's own doing is said in general words, without the error's text.
-    """
-    match error:
-        case RequestError():
-            return error
-        case QueueFullError() | TooManySessionsError():
-            return RequestError(HTTPStatus.TOO_MANY_REQUESTS, str(error), retry_after=BUSY_SECONDS)
-        case EngineStoppedError():
+    """What a client is told about an error of the engine or of a model's checks; a bug is raised again."""
+    if isinstance(error, RequestError):
+        return error
+    for kinds, status, advice in _KNOWN:
+        if isinstance(error, kinds):
+            message = advice.format(error=error)
             return RequestError(
-                HTTPStatus.SERVICE_UNAVAILABLE,
-                "the server is shutting down or its engine has stopped; ask another one, or again later",
-                retry_after=BUSY_SECONDS,
-            )
-        case DeadlineExceededError():
-            return RequestError(HTTPStatus.GATEWAY_TIMEOUT, f"{error}; ask for less, or allow more time")
-        case UnknownSessionError():
-            return RequestError(HTTPStatus.NOT_FOUND, str(error))
-        case ValueError():
-            return bad_request(str(error))
-        case MemoryError() | RuntimeError() | ArithmeticError():
-            return RequestError(
-                HTTPStatus.SERVICE_UNAVAILABLE,
-                "the model could not compute this forecast, most likely for want of memory; "
-                "ask for fewer samples, contexts or points",
-                retry_after=BUSY_SECONDS,
+                status, message, retry_after=BUSY_SECONDS if status in _WORTH_RETRYING else None
             )
     raise error
 

@@ -30,8 +30,8 @@ class Access:
     Attributes:
         key: that clients must give as ``Authorization: Bearer KEY``; None for none.
         origins: of pages of other servers whose scripts may ask; ``*`` for all.
-        local_only: refuse requests that name this machine otherwise than ``localhost``: a page elsewhere whose
-            name was made to point here could else ask (DNS rebinding).
+        local_only: refuse requests that name this machine otherwise than ``localhost``: a page elsewhere
+            whose name was made to point here could else ask (DNS rebinding).
     """
 
     key: str | None = None

@@ -33,7 +33,7 @@ class Host:
     def of(cls, server: InferenceServer) -> Host:
         """Of a server that is there."""
         host = cls(lambda: server, name=server.name)
-        host._server = server  # noqa: SLF001  (its own)
+        host._server = server
         return host
 
     @property

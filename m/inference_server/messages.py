@@ -53,7 +53,7 @@ def _numbers(value: Any) -> Array:
 
 
 def _complaint(message: str) -> PydanticCustomError:
-    return PydanticCustomError("numbers", message)  # type: ignore[arg-type]  (wants a literal)
+    return PydanticCustomError("numbers", "{reason}", {"reason": message})
 
 
 Points = Annotated[Any, BeforeValidator(_numbers), WithJsonSchema(_POINTS_SCHEMA)]
@@ -62,8 +62,8 @@ Whole = Annotated[int, Field(strict=True)]
 Real = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 
 
-class Wishes(BaseModel):
-    """What a forecast may be asked beside its points and its horizon; unknown names are refused."""
+class Options(BaseModel):
+    """How a forecast may be asked for; unknown names are refused."""
 
     model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
 
@@ -75,11 +75,21 @@ class Wishes(BaseModel):
         default_factory=list, description="State these levels of every coordinate, such as [0.1, 0.9]."
     )
     seed: Whole | None = Field(None, ge=0, lt=2**63, description="Makes what is drawn repeatable.")
-    lengths: list[Annotated[Whole, Field(ge=1)]] | None = Field(
-        None, description="Valid points of each context, where shorter ones are padded at their end."
-    )
     anchor_points: Whole | None = Field(
         None, ge=1, description="Normalise by the end of the first points, so many, instead of all."
+    )
+    timeout: Real | None = Field(None, gt=0, description="Seconds after which the answer is of no use.")
+    request_id: str | None = Field(
+        None, min_length=1, max_length=128, description="Comes back in the answer."
+    )
+    return_routing: StrictBool = Field(False, description="Also tell which experts served.")
+
+
+class Wishes(Options):
+    """What a single request may say beside its points and its horizon."""
+
+    lengths: list[Annotated[Whole, Field(ge=1)]] | None = Field(
+        None, description="Valid points of each context, where shorter ones are padded at their end."
     )
     dt: Real | None = Field(None, gt=0, description="Seconds between points.")
     timestamps: Times | None = Field(None, description="Seconds of each point, [T] or [B, T].")
@@ -89,11 +99,6 @@ class Wishes(BaseModel):
     )
     session_start: StrictBool = Field(False, description="Begin the session with these points.")
     session_end: StrictBool = Field(False, description="Forget the session after this forecast.")
-    timeout: Real | None = Field(None, gt=0, description="Seconds after which the answer is of no use.")
-    request_id: str | None = Field(
-        None, min_length=1, max_length=128, description="Comes back in the answer."
-    )
-    return_routing: StrictBool = Field(False, description="Also tell which experts served.")
 
     def _wish(self, points: Array, horizon: int) -> tuple[ForecastWish, Clock | None]:
         """The wish, its points brought onto an even grid, and that grid.
@@ -146,6 +151,14 @@ class ForecastRequest(Wishes):
     def wish(self) -> tuple[ForecastWish, Clock | None]:
         """What is wanted, and when its points were."""
         return self._wish(self.points, self.horizon)
+
+
+class StreamRequest(Options):
+    """A message to ``/v1/stream``."""
+
+    points: Points = Field(description="New points, [T, D].")
+    horizon: Whole = Field(16, ge=1, description="Points to forecast.")
+    restart: StrictBool = Field(False, description="Begin the path anew with these points.")
 
 
 Nested = Annotated[list[Any], Field(description="Numbers, nested as the request's points.")]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 
 from m.inference_server.host import Host
 from m.inference_server.messages import (
@@ -16,7 +16,7 @@ from m.inference_server.messages import (
     ModelReply,
 )
 from m.inference_server.replies import describe_model
-from m.inference_server.web import JsonRoute, json_response
+from m.inference_server.web import JsonRoute, json_response, while_connected
 
 ERRORS: dict[int | str, dict[str, Any]] = {
     status: {"model": ErrorReply} for status in (400, 401, 403, 404, 413, 429, 503, 504)
@@ -28,14 +28,14 @@ def native_face(host: Host) -> APIRouter:
     router = APIRouter(tags=["forecasts"], route_class=JsonRoute, responses=ERRORS)
 
     @router.post("/infer", response_model=InferReply)
-    async def infer(message: InferRequest) -> Response:
+    async def infer(message: InferRequest, request: Request) -> Response:
         """Continue paths; points are 'tokens'."""
-        return json_response(await host.server.answer(message))
+        return json_response(await while_connected(request, host.server.answer(message)))
 
     @router.post("/v1/forecast", response_model=ForecastReply)
-    async def forecast(message: ForecastRequest) -> Response:
+    async def forecast(message: ForecastRequest, request: Request) -> Response:
         """Continue paths."""
-        return json_response(await host.server.answer(message))
+        return json_response(await while_connected(request, host.server.answer(message)))
 
     @router.get("/v1/model", response_model=ModelReply)
     async def model() -> Response:

@@ -56,11 +56,8 @@ class InferenceServer:
         limits: Limits | None = None,
         most_rows: int = 256,
     ) -> None:
-        if (model_path is None) == (model is None):
-            raise ValueError("give either model_path or model")
         self.limits = limits or Limits()
-        where = choose_device(device)
-        self.model = (load(model_path, device=where) if model is None else model.to(where)).eval()
+        self.model = _placed(model_path, model, choose_device(device))
         self.name = name or (model_name(model_path) if model_path is not None else "model")
         engine = Engine(
             self.model,
@@ -162,6 +159,10 @@ class InferenceServer:
         )
         return self.worker.submit(job, timeout=self.limits.timeout(wish.timeout))
 
+    def forget_session(self, name: str) -> None:
+        """End a session that nobody will push to any more; one that is not open is no error."""
+        self.worker.call(lambda engine: engine.sessions.forget(name))
+
     # ---- state ----
 
     @property
@@ -192,6 +193,17 @@ class InferenceServer:
         trace: TracebackType | None,
     ) -> None:
         self.close(drain=error is None)
+
+
+def _placed(
+    path: str | Path | None, model: MoESequenceRegressor | None, device: torch.device
+) -> MoESequenceRegressor:
+    """The model that was given, or that lies at the path, on a device and in eval mode."""
+    if path is not None and model is None:
+        return load(path, device=device).eval()
+    if model is not None and path is None:
+        return model.to(device).eval()
+    raise ValueError("give either model_path or model")
 
 
 def choose_device(name: str) -> torch.device:

@@ -62,7 +62,8 @@ def read_clock(
         raise bad_request("give dt or timestamps, not both")
     if timestamps.shape not in (points.shape[-2:-1], points.shape[:-1]):
         raise bad_request(
-            f"timestamps must be [T] or [B, T] like the points {list(points.shape)}, got {list(timestamps.shape)}"
+            f"timestamps must be [T] or [B, T] like the points {list(points.shape)}, "
+            f"got {list(timestamps.shape)}"
         )
     times = np.broadcast_to(timestamps, points.shape[:-1])
     steps = np.diff(times, axis=-1)
@@ -78,8 +79,8 @@ def read_clock(
         return points, clock
     if not resample:
         raise bad_request(
-            "timestamps are uneven by more than 1 % of a step, and the model takes points to be evenly spaced; "
-            "set resample to interpolate them"
+            "timestamps are uneven by more than 1 % of a step, and the model takes points to be evenly "
+            "spaced; set resample to interpolate them"
         )
     return _resampled(points, times, step), clock
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Coroutine, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
 from fastapi import Request, Response
@@ -11,6 +12,9 @@ from fastapi.routing import APIRoute
 
 from m.inference_server.errors import RequestError
 
+T = TypeVar("T")
+
+CLIENT_LEFT = 499  # as nginx counts it
 _OPTIONS = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS
 
 
@@ -41,10 +45,42 @@ class JsonRoute(APIRoute):
         return read
 
 
+async def while_connected(request: Request, work: Coroutine[Any, Any, T]) -> T:
+    """Do work for a client, unless it goes away: then the work is cancelled.
+
+    Args:
+        request: whose body has been read.
+        work: for instance a forecast.
+
+    Raises:
+        RequestError: the client has left; nobody will read that.
+    """
+    doing = asyncio.ensure_future(work)
+    leaving = asyncio.ensure_future(_left(request))
+    try:
+        await asyncio.wait((doing, leaving), return_when=asyncio.FIRST_COMPLETED)
+        if doing.done():
+            return doing.result()
+        raise RequestError(CLIENT_LEFT, "the client has left")
+    finally:
+        leaving.cancel()
+        doing.cancel()
+
+
+async def _left(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+def json_bytes(content: Any) -> bytes:
+    """Content as JSON; arrays become nested lists."""
+    return orjson.dumps(content, option=_OPTIONS)
+
+
 def json_response(content: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """An answer in JSON; arrays become nested lists."""
     return Response(
-        orjson.dumps(content, option=_OPTIONS),
+        json_bytes(content),
         status_code=status,
         headers=None if headers is None else dict(headers),
         media_type="application/json",

@@ -71,8 +71,8 @@ class Anchor:
 
     def rows(self) -> list[Anchor]:
         """The anchor of each sequence, as views."""
-        axes = [None] * len(self.location) if self.axes is None else self.axes.split(1)
-        parts = zip(self.location.split(1), self.scale.split(1), axes, strict=True)
+        axes = [None] * len(self.location) if self.axes is None else torch.split(self.axes, 1)
+        parts = zip(torch.split(self.location, 1), torch.split(self.scale, 1), axes, strict=True)
         return [Anchor(location, scale, frame) for location, scale, frame in parts]
 
 

@@ -1,0 +1,145 @@
+"""``m-serve MODEL``: serve any checkpoint of this package."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from m.inference_server.runner import ServeSettings
+
+KEY_VARIABLE = "M_SERVER_KEY"
+
+
+def add_serving(parser: argparse.ArgumentParser) -> None:
+    """Add the options of a server process."""
+    parser.add_argument(
+        "--host", default="127.0.0.1", help="address to listen on (default: this machine only)"
+    )
+    parser.add_argument("--port", type=int, default=8080, help="0 for any free one (default: 8080)")
+    parser.add_argument("--device", default="auto", help="auto (CUDA when there is one), cpu, cuda, cuda:1")
+    parser.add_argument(
+        "--threads", type=int, help="of the processor for the model (default: torch's choice)"
+    )
+    parser.add_argument(
+        "--key",
+        help=f"clients must send it: Authorization: Bearer KEY; better in the variable {KEY_VARIABLE}, "
+        "where other users of the machine do not see it",
+    )
+    parser.add_argument(
+        "--allow-origin",
+        action="append",
+        default=[],
+        metavar="URL",
+        help="let pages from there ask from a browser; may be repeated (default: none)",
+    )
+    limits = parser.add_argument_group("limits")
+    for name, default, text in _LIMITS:
+        limits.add_argument(f"--most-{name}", type=int, default=default, help=f"{text} (default: {default})")
+    limits.add_argument(
+        "--timeout", type=float, default=30.0, help="seconds a request may take (default: 30)"
+    )
+    parser.add_argument(
+        "--notice-seconds",
+        type=float,
+        default=0.0,
+        help="after SIGTERM, say 'not ready' so long while still taking requests (default: 0)",
+    )
+    parser.add_argument(
+        "--drain-seconds", type=float, default=30.0, help="for those who are in, after that (default: 30)"
+    )
+
+
+# Kept apart from `Limits`, whose module must not be imported for --help; a test holds them together.
+_LIMITS = (
+    ("body-bytes", 8 * 2**20, "of a request"),
+    ("batch", 64, "contexts in one request"),
+    ("context", 4096, "points of a context"),
+    ("horizon", 1024, "points to forecast"),
+    ("samples", 1000, "paths per context"),
+    ("waiting", 256, "requests that may wait or run at once"),
+    ("sessions", 256, "open sessions"),
+)
+
+
+def settings_of(arguments: argparse.Namespace) -> ServeSettings:
+    """What `add_serving` has read.
+
+    Raises:
+        ValueError: a limit that makes no sense.
+    """
+    from m.inference_server.guard import origins_of  # noqa: PLC0415  (imports torch and FastAPI)
+    from m.inference_server.limits import Limits  # noqa: PLC0415
+    from m.inference_server.runner import ServeSettings  # noqa: PLC0415
+
+    limits = Limits(
+        body_bytes=arguments.most_body_bytes,
+        batch=arguments.most_batch,
+        context=arguments.most_context,
+        horizon=arguments.most_horizon,
+        samples=arguments.most_samples,
+        waiting=arguments.most_waiting,
+        sessions=arguments.most_sessions,
+        timeout_seconds=arguments.timeout,
+    )
+    return ServeSettings(
+        host=arguments.host,
+        port=arguments.port,
+        limits=limits,
+        key=arguments.key or os.environ.get(KEY_VARIABLE) or None,
+        origins=origins_of(arguments.allow_origin),
+        notice_seconds=arguments.notice_seconds,
+        drain_seconds=arguments.drain_seconds,
+    )
+
+
+def run_server(model: str, arguments: argparse.Namespace, *, name: str | None = None) -> int:
+    """Serve a model until a signal ends it; the exit code.
+
+    Args:
+        model: what `m.load` takes.
+        arguments: with what `add_serving` has read.
+        name: what clients call it; by default from ``model``.
+    """
+    import torch  # noqa: PLC0415  (seconds; only once the command really runs)
+
+    from m.checkpoint import CheckpointError  # noqa: PLC0415
+    from m.config import ConfigError  # noqa: PLC0415
+    from m.inference_server.runner import serve  # noqa: PLC0415
+    from m.inference_server.server import InferenceServer, choose_device, model_name  # noqa: PLC0415
+
+    try:
+        settings = settings_of(arguments)
+        device = str(choose_device(arguments.device))
+        if arguments.threads is not None:
+            torch.set_num_threads(arguments.threads)
+        called = name or model_name(model)
+        return serve(
+            lambda: InferenceServer(model, device, name=called, limits=settings.limits),
+            name=called,
+            settings=settings,
+            announce=lambda text: print(text, flush=True),
+        )
+    except (ConfigError, CheckpointError, ValueError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command."""
+    parser = argparse.ArgumentParser(
+        prog="m-serve",
+        description="Serve forecasts over HTTP: a page at /, the routes at /docs. "
+        "Ends with SIGTERM or Ctrl-C once everybody in is answered.",
+    )
+    parser.add_argument("model", help="a checkpoint, a run's or a release's folder, or a registered name")
+    add_serving(parser)
+    arguments = parser.parse_args(argv)
+    return run_server(arguments.model, arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
