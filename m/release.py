@@ -53,11 +53,20 @@ def load(name_or_path: str | Path, *, device: str | torch.device | None = None) 
         CheckpointError: no such name or path (lists the registered names and the nearest), or nothing
             there that can be loaded.
     """
+    return _load_path(locate(name_or_path)).to(device or "cpu")
+
+
+def locate(name_or_path: str | Path) -> Path:
+    """Where the model lies that `load` would get.
+
+    Raises:
+        CheckpointError: no such name or path (lists the registered names and the nearest).
+    """
     registered = registered_path(name_or_path) if isinstance(name_or_path, str) else None
     path = registered or Path(name_or_path).expanduser()
     if not path.exists():
         raise CheckpointError(_not_found(str(name_or_path), registered_models()))
-    return _load_path(path).to(device or "cpu")
+    return path
 
 
 def registered_models() -> dict[str, EntryPoint]:

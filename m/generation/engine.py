@@ -102,7 +102,7 @@ class Engine:
             raise ValueError(f"most_rows must be at least 1, got {most_rows}")
         self.model = model
         self.reader = Reader(model, prefixes)
-        self.sessions = sessions or SessionStore()
+        self.sessions = sessions if sessions is not None else SessionStore()  # an empty one is false
         self.counts = EngineCounts()
         self._most_rows = most_rows
         self._waiting: deque[Job] = deque()
@@ -198,7 +198,8 @@ class Engine:
         what = self.sessions.continuation(
             push, request.points[0], int(request.anchored[0]), beginning=beginning
         )
-        return _Task(job, [Row(what.points, what.anchored, what.past, keep=True)], what)
+        keep = what.hold_points > 0 and not push.end
+        return _Task(job, [Row(what.points, what.anchored, what.past, keep=keep, shared=False)], what)
 
     def _admitted(self) -> list[Job]:
         """Take out the waiting jobs that there is room for, in their order."""
@@ -247,8 +248,8 @@ class Engine:
         job = task.job
         job.model_steps += 1
         with self._alone(job, ended):
-            past = reading.pasts[0] if task.continuation else None
-            if job.session is not None and task.continuation is not None and past is not None:
+            if job.session is not None and task.continuation is not None:
+                past = reading.pasts[0]
                 job.session_state = self.sessions.commit(job.session, task.continuation, past)
             for lane in job.begin(reading):
                 self._start(job, lane)

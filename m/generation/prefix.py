@@ -50,7 +50,8 @@ class Grid:
     def positions(self, begin: int, end: int) -> Tensor:
         """Its positions from ``begin`` (included) to ``end`` (not included)."""
         ahead = -(-(begin - self.first) // self.every) if begin > self.first else 0
-        return torch.arange(self.first + ahead * self.every, end, self.every)
+        start = self.first + ahead * self.every
+        return torch.arange(start, max(start, end), self.every)
 
 
 @dataclass(frozen=True)

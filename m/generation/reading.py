@@ -28,12 +28,14 @@ class Row:
         anchored: normalised by the end of the first so many, where there is no past.
         past: what has been read.
         keep: whether its past is wanted afterwards, for a session.
+        shared: whether to look it up among contexts read before, and to remember it as one.
     """
 
     points: Tensor
     anchored: int
     past: Past | None = None
     keep: bool = False
+    shared: bool = True
 
     @property
     def start(self) -> int:
@@ -177,7 +179,7 @@ class Reader:
             anchors = compute_anchor(points, counts, self.model.config.anchor)
             for n, anchor in zip(fresh, anchors.rows(), strict=True):
                 found[n] = _Found(rows[n], anchor, Grid.of(rows[n].length, every), None)
-            if self.prefixes is not None:
+            if self.prefixes is not None and any(rows[n].shared for n in fresh):
                 self._recall(self.prefixes, [found[n] for n in fresh], anchors, points)
         return [found[n] for n in range(len(rows))]
 
@@ -193,6 +195,8 @@ class Reader:
         """Look contexts up among those read before."""
         seen = anchors.normalise(points).to(self.model.dtype).cpu()
         for each, salt, path in zip(found, anchor_bytes(anchors), seen, strict=True):
+            if not each.row.shared:
+                continue
             each.chain = chain_of(self._salt + salt, path[: each.row.length], each.grid)
             each.past = prefixes.find(self.model, each.chain, each.anchor, each.grid)
 

@@ -24,11 +24,15 @@ class SessionPush:
         id: of the session.
         start: begin it with these points, and forget one of the same name.
         end: forget it when these points have been read.
+        hold_points: how many points the session may go on with one anchor, from now on; None for what it was.
+            0, which it is at the start, takes a new anchor with every push: the forecast is that of the whole
+            context, as good as the model can. More saves reading the past anew, at the cost of accuracy.
     """
 
     id: str
     start: bool = False
     end: bool = False
+    hold_points: int | None = None
 
 
 @dataclass(frozen=True)
@@ -62,13 +66,15 @@ class Session:
     Attributes:
         state: after the last push.
         context: its points ``[T, D]``, float64, since the last anchor was taken and before.
-        past: what has been read of them: all.
+        past: what has been read of them: all; None where it will be read anew anyway.
+        hold_points: that it may go on with one anchor.
         used: when it was pushed to last, on the clock of the store.
     """
 
     state: SessionState
     context: Tensor
-    past: Past
+    past: Past | None
+    hold_points: int
     used: float
 
 
@@ -83,6 +89,7 @@ class Continuation:
         before: the session so far; None when it begins.
         context: all points of the context with the new ones.
         pushed: how many were pushed.
+        hold_points: that may follow before a new anchor is taken; above 0 the past is wanted for them.
     """
 
     points: Tensor
@@ -91,6 +98,7 @@ class Continuation:
     before: Session | None
     context: Tensor
     pushed: int
+    hold_points: int
 
 
 class SessionStore:
@@ -100,7 +108,7 @@ class SessionStore:
         most: open at once. A new one takes the place of the one that has rested longest, if it has rested
             ``idle_seconds``; else it is refused.
         idle_seconds: without a push, after which a session is forgotten.
-        most_points: of a context; one that would be longer begins anew from its last half.
+        most_points: of a context; one that would be longer is made from the last ones.
         most_drift: standard deviations of the anchoring points that a new point may lie from them, root mean
             square over the channels; beyond, the session takes a new anchor, from its last points.
         clock: seconds.
@@ -156,7 +164,7 @@ class SessionStore:
                     f"{len(self._sessions)} sessions are open and in use, as many as may; "
                     "end one, or try again later"
                 )
-            return Continuation(points, anchored, None, None, points, len(points))
+            return Continuation(points, anchored, None, None, points, len(points), _hold(push, None))
         before = self._sessions.get(push.id)
         if before is None:
             raise UnknownSessionError(
@@ -164,14 +172,14 @@ class SessionStore:
                 f"{self._idle:g} s without a push; start it with its last points"
             )
         context = torch.cat((before.context, points))
-        if len(context) <= self._most_points and not self._drifted(before.past, points):
+        hold = _hold(push, before)
+        if before.past is not None and self._may_hold(before, before.past, points, hold):
             anchored = before.state.anchor_points
-            return Continuation(points, anchored, before.past, before, context, len(points))
-        most = max(self._most_points // 2, min(len(points), self._most_points))
-        kept = context[-most:]
-        return Continuation(kept, len(kept), None, before, kept, len(points))
+            return Continuation(points, anchored, before.past, before, context, len(points), hold)
+        kept = context[-self._kept(len(points), hold) :]
+        return Continuation(kept, len(kept), None, before, kept, len(points), hold)
 
-    def commit(self, push: SessionPush, what: Continuation, past: Past) -> SessionState:
+    def commit(self, push: SessionPush, what: Continuation, past: Past | None) -> SessionState:
         """Remember that a continuation has been read."""
         before = what.before
         reanchored = before is not None and what.past is None
@@ -186,12 +194,24 @@ class SessionStore:
         self.reanchored += reanchored
         self._sessions.pop(push.id, None)
         if not push.end:
-            self._sessions[push.id] = Session(state, what.context, past, self._clock())
+            self._sessions[push.id] = Session(state, what.context, past, what.hold_points, self._clock())
         return state
 
     def forget(self, name: str) -> None:
         """Forget a session, if it is open."""
         self._sessions.pop(name, None)
+
+    def _may_hold(self, before: Session, past: Past, points: Tensor, hold: int) -> bool:
+        """Whether a session goes on with its anchor."""
+        length = len(before.context) + len(points)
+        if length > self._most_points or length - before.state.anchor_points > hold:
+            return False
+        return not self._drifted(past, points)
+
+    def _kept(self, pushed: int, hold: int) -> int:
+        """Points that a new context keeps: all there may be, or half where more are to follow it."""
+        most = self._most_points
+        return most if hold == 0 else max(most // 2, min(pushed, most))
 
     def _drifted(self, past: Past, points: Tensor) -> bool:
         """Whether a new point lies too far from the anchor."""
@@ -204,3 +224,10 @@ class SessionStore:
             if now - session.used <= self._idle:
                 break
             del self._sessions[name]
+
+
+def _hold(push: SessionPush, before: Session | None) -> int:
+    """Points that a session may go on with one anchor."""
+    if push.hold_points is not None:
+        return push.hold_points
+    return 0 if before is None else before.hold_points

@@ -16,11 +16,15 @@ from m.inference_server.guard import Access, Guard
 from m.inference_server.host import Host
 from m.inference_server.limits import Limits
 from m.inference_server.native import native_face
+from m.inference_server.page.routes import page_face
 from m.inference_server.probes import figures, open_probes
+from m.inference_server.stream import stream_face
 from m.inference_server.web import error_response
 
-_DESCRIPTION = """Forecasts of paths by a mixture-of-experts transformer. Every face answers with the same numbers
-as the model's own `forecast`."""
+_DESCRIPTION = (
+    "Forecasts of paths by a mixture-of-experts transformer. "
+    "Every face answers with the numbers of the model's own `forecast`."
+)
 
 
 def create_app(host: Host, *, limits: Limits | None = None, access: Access | None = None) -> FastAPI:
@@ -36,11 +40,11 @@ def create_app(host: Host, *, limits: Limits | None = None, access: Access | Non
         title="m inference server",
         version=m.__version__,
         description=_DESCRIPTION,
-        docs_url="/docs",
+        docs_url=None,  # the page has its own, which needs no other host
         redoc_url=None,
         openapi_url="/openapi.json",
     )
-    for router in (open_probes(host), figures(host), native_face(host)):
+    for router in (open_probes(host), figures(host), native_face(host), stream_face(host), page_face(host)):
         app.include_router(router)
     app.add_exception_handler(RequestError, _refused)
     app.add_exception_handler(RequestValidationError, _invalid)

@@ -110,10 +110,12 @@ def run_server(model: str, arguments: argparse.Namespace, *, name: str | None = 
     from m.config import ConfigError  # noqa: PLC0415
     from m.inference_server.runner import serve  # noqa: PLC0415
     from m.inference_server.server import InferenceServer, choose_device, model_name  # noqa: PLC0415
+    from m.release import locate  # noqa: PLC0415
 
     try:
         settings = settings_of(arguments)
         device = str(choose_device(arguments.device))
+        locate(model)  # before the port is opened: a wrong name is told at once
         if arguments.threads is not None:
             torch.set_num_threads(arguments.threads)
         called = name or model_name(model)

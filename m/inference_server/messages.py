@@ -78,6 +78,12 @@ class Options(BaseModel):
     anchor_points: Whole | None = Field(
         None, ge=1, description="Normalise by the end of the first points, so many, instead of all."
     )
+    hold_points: Whole | None = Field(
+        None,
+        ge=0,
+        description="Of a session: points it may go on before it reads its past anew by a new anchor. "
+        "0, the default, is the most accurate.",
+    )
     timeout: Real | None = Field(None, gt=0, description="Seconds after which the answer is of no use.")
     request_id: str | None = Field(
         None, min_length=1, max_length=128, description="Comes back in the answer."
@@ -109,9 +115,14 @@ class Wishes(Options):
         points, clock = read_clock(points, dt=self.dt, timestamps=self.timestamps, resample=self.resample)
         session = None
         if self.session_id is not None:
-            session = SessionPush(self.session_id, start=self.session_start, end=self.session_end)
-        elif self.session_start or self.session_end:
-            raise bad_request("session_start and session_end need a session_id")
+            session = SessionPush(
+                self.session_id,
+                start=self.session_start,
+                end=self.session_end,
+                hold_points=self.hold_points,
+            )
+        elif self.session_start or self.session_end or self.hold_points is not None:
+            raise bad_request("session_start, session_end and hold_points need a session_id")
         wish = ForecastWish(
             context=points,
             horizon=horizon,

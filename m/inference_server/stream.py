@@ -92,7 +92,7 @@ class _Conversation:
             quantiles=tuple(request.quantiles),
             seed=request.seed,
             anchor_points=request.anchor_points if start else None,
-            session=SessionPush(self._session, start=start),
+            session=SessionPush(self._session, start=start, hold_points=request.hold_points),
             timeout=request.timeout,
         )
         served = await server.forecast(wish, request_id=request.request_id)
