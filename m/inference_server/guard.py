@@ -10,6 +10,7 @@ from http import HTTPStatus
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from m.inference_server.errors import RequestError
@@ -126,7 +127,8 @@ class Guard:
             message = await receive()
             taken += len(message.get("body", b""))
             if taken > self._most:
-                raise self._too_large()
+                refusal = self._too_large()  # in the shape that FastAPI lets through while it reads
+                raise HTTPException(refusal.status, refusal.message)
             return message
 
         return count

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, TypeVar
 
+import numpy as np
 import orjson
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
@@ -74,7 +75,14 @@ async def _left(request: Request) -> None:
 
 def json_bytes(content: Any) -> bytes:
     """Content as JSON; arrays become nested lists."""
-    return orjson.dumps(content, option=_OPTIONS)
+    return orjson.dumps(content, default=_listed, option=_OPTIONS)
+
+
+def _listed(value: Any) -> Any:
+    """Arrays that do not lie in one piece, which orjson does not take."""
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    raise TypeError(f"{type(value).__name__} is not for JSON")
 
 
 def json_response(content: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
