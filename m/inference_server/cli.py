@@ -36,6 +36,12 @@ def add_serving(parser: argparse.ArgumentParser) -> None:
         metavar="URL",
         help="let pages from there ask from a browser; may be repeated (default: none)",
     )
+    parser.add_argument(
+        "--most-rows",
+        type=int,
+        default=256,
+        help="paths that share a step of the model; 1 serves one request after the other (default: 256)",
+    )
     limits = parser.add_argument_group("limits")
     for name, default, text in _LIMITS:
         limits.add_argument(f"--most-{name}", type=int, default=default, help=f"{text} (default: {default})")
@@ -106,6 +112,7 @@ def run_server(model: str, arguments: argparse.Namespace, *, name: str | None = 
     """
     import torch  # noqa: PLC0415  (seconds; only once the command really runs)
 
+    from m._checks import at_least  # noqa: PLC0415
     from m.checkpoint import CheckpointError  # noqa: PLC0415
     from m.config import ConfigError  # noqa: PLC0415
     from m.inference_server.runner import serve  # noqa: PLC0415
@@ -114,13 +121,16 @@ def run_server(model: str, arguments: argparse.Namespace, *, name: str | None = 
 
     try:
         settings = settings_of(arguments)
+        at_least("--most-rows", arguments.most_rows, 1)
         device = str(choose_device(arguments.device))
         locate(model)  # before the port is opened: a wrong name is told at once
         if arguments.threads is not None:
             torch.set_num_threads(arguments.threads)
         called = name or model_name(model)
         return serve(
-            lambda: InferenceServer(model, device, name=called, limits=settings.limits),
+            lambda: InferenceServer(
+                model, device, name=called, limits=settings.limits, most_rows=arguments.most_rows
+            ),
             name=called,
             settings=settings,
             announce=lambda text: print(text, flush=True),

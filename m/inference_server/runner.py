@@ -24,6 +24,7 @@ from m.inference_server.server import InferenceServer
 
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 8080
+_BACKLOG = 1024
 _LOOPBACK = ("127.", "::1", "localhost")
 _log = logging.getLogger("m.inference_server")
 
@@ -190,6 +191,7 @@ def _listening(settings: ServeSettings) -> Iterator[socket.socket]:
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((settings.host, settings.port))
+        listener.listen(_BACKLOG)  # from now on who connects waits, and is not refused
     except (OSError, OverflowError) as error:
         listener.close()
         taken = isinstance(error, OSError) and error.errno == errno.EADDRINUSE
