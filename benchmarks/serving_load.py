@@ -5,10 +5,10 @@
 
 Starts ``m-serve`` as a process of its own, once with continuous batching and once serving one request after
 the other (``--most-rows 1``), and asks over loopback with as many keep-alive connections as there are
-clients. Each client sends its next request when it has the answer to the last one. Answers are kept as they come and
-compared with `model.forecast` of the same context after the clock has stopped. With ``--wrk`` the same
-requests are also sent by wrk (Debian package ``wrk``), a load generator of others, for comparison. The last
-line printed is one JSON document.
+clients. Each client sends its next request when it has the answer to the last one. Answers are kept as they
+come and compared with `model.forecast` of the same context after the clock has stopped. With ``--wrk`` the
+same requests are also sent by wrk (Debian package ``wrk``), a load generator of others. The last line printed
+is one JSON document.
 """
 
 from __future__ import annotations
