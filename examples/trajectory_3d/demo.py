@@ -66,7 +66,7 @@ def draw_median_forecasts(
     written = []
     forecast = forecast_all(forecaster, evaluation_set, BATCH_SIZE)
     baselines = [baseline for baseline in standard_baselines() if baseline.name != forecaster.name]
-    chosen = _median_windows(forecast, evaluation_set)
+    chosen = median_windows(forecast, evaluation_set)
     for name, window in chosen.items():
         context = evaluation_set.context[window]
         figure = plot_forecast(
@@ -153,7 +153,7 @@ def _forecast_along(
     return forecast_all(forecaster, windows, BATCH_SIZE), windows
 
 
-def _median_windows(forecast: PathForecast, evaluation_set: EvaluationSet) -> dict[str, int]:
+def median_windows(forecast: PathForecast, evaluation_set: EvaluationSet) -> dict[str, int]:
     """Of each motion type, the window whose position error is the median."""
     errors = position_error(forecast.mean, evaluation_set.targets)
     return {

@@ -12,9 +12,9 @@ import torch
 
 from examples.trajectory_3d.config import ExperimentConfig, experiment_to_judge
 from examples.trajectory_3d.dataset_config import DatasetConfig
-from examples.trajectory_3d.model_discovery import RELEASE_CARD, RELEASE_WEIGHTS
+from examples.trajectory_3d.model_discovery import RELEASE_CARD, RELEASE_WEIGHTS, FoundModel
 from m.checkpoint import load_checkpoint
-from m.config import ConfigError, to_dict
+from m.config import ConfigError, load_config, to_dict
 from m.moe import MoESequenceRegressor
 from m.release import load
 
@@ -70,6 +70,30 @@ def released_experiment(card: Path, overrides: Sequence[str]) -> ExperimentConfi
     """
     _, dataset = _read_card(card)
     return experiment_to_judge({"dataset": dataset}, overrides, str(card))
+
+
+def motion_of(found: FoundModel) -> DatasetConfig:
+    """The motion that a model was trained on.
+
+    Raises:
+        ConfigError: nothing beside the model says it.
+    """
+    if found.config is not None:
+        return load_config(ExperimentConfig, found.config).dataset
+    if found.card is not None:
+        return released_experiment(found.card, ()).dataset
+    raise ConfigError(
+        f"there is no config.yaml, nor a release's card, beside {found.path} to say what motion it is for"
+    )
+
+
+def name_of(found: FoundModel) -> str:
+    """What a model is called that need not be loaded for it: as `load_trained` says.
+
+    Raises:
+        ConfigError: its card is none.
+    """
+    return found.name if found.card is None else _read_card(found.card)[0]
 
 
 def training_notes(trained: TrainedModel, dataset: DatasetConfig) -> dict[str, str]:

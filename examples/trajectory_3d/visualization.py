@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "plot_forecast",
+    "plot_forecast_fans",
     "plot_metrics_comparison",
     "plot_motion_types",
     "plot_prediction_grid",
@@ -155,6 +156,62 @@ def plot_prediction_grid(
     return figure
 
 
+def plot_forecast_fans(
+    context: FloatArray,
+    truth: FloatArray,
+    forecast: PathForecast,
+    *,
+    dt: float,
+    labels: Sequence[str],
+    title: str,
+) -> Figure:
+    """Draw several windows side by side, with paths drawn from the forecast: in space, and closer from above.
+
+    Args:
+        context: observed points, [B, L, 3].
+        truth: true continuations, [B, H, 3].
+        forecast: of the B windows, with samples.
+        dt: seconds between points.
+        labels: heading of each window, B of them.
+        title: says by whom.
+
+    Raises:
+        ValueError: if shapes do not belong together, or without samples.
+    """
+    samples = forecast.samples
+    if samples is None or not 1 <= len(labels) == len(context) == len(truth) == len(forecast.mean):
+        raise ValueError(
+            "a picture of fans needs one label, context, truth and samples per window, at least one"
+        )
+    figure = new_figure(3.4 * max(len(labels), 2), 7.6, title)
+    grid = figure.add_gridspec(2, len(labels), height_ratios=[1.35, 1.0])
+    for column, label in enumerate(labels):
+        window = forecast.select([column])
+        _check_window(context[column], truth[column], window)
+        parts = (truth[column], window.mean[0], samples[column])
+        view = add_3d_axes(figure, grid[0, column])
+        _draw_fan(view, samples[column], (0, 1, 2))
+        _draw_paths(view, context[column], truth[column], window.mean[0], (0, 1, 2))
+        frame_3d(view, [context[column], *parts], zoom=0.88)
+        view.set_title(label, fontsize=11)
+        recent = context[column][-len(truth[column]) // 4 :]
+        axes = figure.add_subplot(grid[1, column])
+        _draw_fan(axes, samples[column], (0, 1))
+        _draw_paths(axes, recent, truth[column], window.mean[0], (0, 1))
+        frame_2d(axes, [recent, *parts], (0, 1))
+        axes.set_title(f"from above, {dt * len(truth[column]):.2g} s ahead", fontsize=9)
+    fan = Line2D(
+        [], [], color=ORANGE, linewidth=1.2, label=f"{samples.shape[1]} paths drawn from the forecast"
+    )
+    figure.legend(
+        handles=[*_legend(PathForecast(forecast.mean)), fan],
+        loc="outside lower center",
+        ncols=5,
+        frameon=False,
+    )
+    return figure
+
+
 def plot_motion_types(paths: Mapping[str, FloatArray], dt: float) -> Figure:
     """Draw example paths of each motion type in space, and the speed of one path of each type over time.
 
@@ -237,6 +294,12 @@ def _draw_paths(
     axes.plot(*guess[:, kept].T, "--", color=VERMILLION, linewidth=1.8)
     axes.plot(*guess[:, kept].T, "o", color=VERMILLION, markerfacecolor="white", markersize=3.8)
     axes.plot(*context[-1:, kept].T, "D", color=BLACK, markersize=5.5)
+
+
+def _draw_fan(axes: Any, samples: FloatArray, plane: tuple[int, ...]) -> None:
+    """Draw possible paths, [S, H, 3], thin and below everything else."""
+    for path in samples:
+        axes.plot(*path[:, list(plane)].T, "-", color=ORANGE, linewidth=0.7, alpha=0.45, zorder=1)
 
 
 def _draw_experts(axes: Any, guess: FloatArray, experts: IntArray | None, plane: tuple[int, ...]) -> None:

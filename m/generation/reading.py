@@ -111,6 +111,11 @@ class _Found:
     chain: list[bytes] = field(default_factory=list)
 
     @property
+    def worth_knowing(self) -> bool:
+        """Whether remembering it could save a token: the last one is always computed."""
+        return self.row.shared and self.row.length > max(self.grid.every, self.grid.block)
+
+    @property
     def start(self) -> int:
         """The first position to be fed; the last point always is, for its token tells what comes next."""
         return 0 if self.past is None else min(self.past.points, self.row.length - 1)
@@ -179,7 +184,7 @@ class Reader:
             anchors = compute_anchor(points, counts, self.model.config.anchor)
             for n, anchor in zip(fresh, anchors.rows(), strict=True):
                 found[n] = _Found(rows[n], anchor, Grid.of(rows[n].length, every), None)
-            if self.prefixes is not None and any(rows[n].shared for n in fresh):
+            if self.prefixes is not None and any(found[n].worth_knowing for n in fresh):
                 self._recall(self.prefixes, [found[n] for n in fresh], anchors, points)
         return [found[n] for n in range(len(rows))]
 
@@ -195,7 +200,7 @@ class Reader:
         """Look contexts up among those read before."""
         seen = anchors.normalise(points).to(self.model.dtype).cpu()
         for each, salt, path in zip(found, anchor_bytes(anchors), seen, strict=True):
-            if not each.row.shared:
+            if not each.worth_knowing:
                 continue
             each.chain = chain_of(self._salt + salt, path[: each.row.length], each.grid)
             each.past = prefixes.find(self.model, each.chain, each.anchor, each.grid)

@@ -16,9 +16,11 @@ from m.inference_server.guard import Access, Guard
 from m.inference_server.host import Host
 from m.inference_server.limits import Limits
 from m.inference_server.native import native_face
+from m.inference_server.open_inference.face import open_inference_face
 from m.inference_server.page.routes import page_face
 from m.inference_server.probes import figures, open_probes
 from m.inference_server.stream import stream_face
+from m.inference_server.timeseries import timeseries_face
 from m.inference_server.web import error_response
 
 _DESCRIPTION = (
@@ -44,7 +46,15 @@ def create_app(host: Host, *, limits: Limits | None = None, access: Access | Non
         redoc_url=None,
         openapi_url="/openapi.json",
     )
-    for router in (open_probes(host), figures(host), native_face(host), stream_face(host), page_face(host)):
+    for router in (
+        open_probes(host),
+        figures(host),
+        native_face(host),
+        stream_face(host),
+        open_inference_face(host),
+        timeseries_face(host),
+        page_face(host),
+    ):
         app.include_router(router)
     app.add_exception_handler(RequestError, _refused)
     app.add_exception_handler(RequestValidationError, _invalid)

@@ -67,6 +67,14 @@ def bad_request(message: str) -> RequestError:
     return RequestError(HTTPStatus.BAD_REQUEST, message)
 
 
+def beyond_numbers() -> RequestError:
+    """The forecast overflowed: nothing that JSON can say."""
+    return bad_request(
+        "the forecast went beyond what numbers hold; bring the context nearer to zero, "
+        "or ask for a lower temperature"
+    )
+
+
 def error_of(error: Exception) -> RequestError:
     """What a client is told about an error of the engine or of a model's checks; a bug is raised again."""
     if isinstance(error, RequestError):

@@ -76,7 +76,7 @@ class Options(BaseModel):
     )
     seed: Whole | None = Field(None, ge=0, lt=2**63, description="Makes what is drawn repeatable.")
     anchor_points: Whole | None = Field(
-        None, ge=1, description="Normalise by the end of the first points, so many, instead of all."
+        None, ge=1, lt=2**31, description="Normalise by the end of the first points, so many, instead of all."
     )
     hold_points: Whole | None = Field(
         None,
@@ -94,7 +94,7 @@ class Options(BaseModel):
 class Wishes(Options):
     """What a single request may say beside its points and its horizon."""
 
-    lengths: list[Annotated[Whole, Field(ge=1)]] | None = Field(
+    lengths: list[Annotated[Whole, Field(ge=1, lt=2**31)]] | None = Field(
         None, description="Valid points of each context, where shorter ones are padded at their end."
     )
     dt: Real | None = Field(None, gt=0, description="Seconds between points.")

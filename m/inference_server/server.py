@@ -15,9 +15,10 @@ from pydantic import ValidationError
 from m.generation.engine import Engine
 from m.generation.job import Job
 from m.generation.prefix import PrefixCache
+from m.generation.result import GenerationResult
 from m.generation.session import SessionStore
 from m.generation.worker import EngineWorker, Ticket
-from m.inference_server.errors import bad_request, describe_invalid, error_of
+from m.inference_server.errors import bad_request, beyond_numbers, describe_invalid, error_of
 from m.inference_server.limits import Limits
 from m.inference_server.messages import ForecastRequest, InferRequest
 from m.inference_server.metrics import ServerMetrics
@@ -119,6 +120,7 @@ class InferenceServer:
         try:
             ticket = self._submit(wish)
             result = await self.worker.wait(ticket)
+            _check_finite(result)
         except Exception as error:
             refusal = error_of(error)
             self.metrics.refused(refusal.status)
@@ -204,6 +206,19 @@ def _placed(
     if model is not None and path is None:
         return model.to(device).eval()
     raise ValueError("give either model_path or model")
+
+
+def _check_finite(result: GenerationResult) -> None:
+    """Refuse numbers that no face could say; far beyond what moves, arithmetic overflows.
+
+    Raises:
+        RequestError: 400.
+    """
+    drawn = [] if result.samples is None else [result.samples]
+    if not all(
+        np.isfinite(part).all() for part in (result.mean, result.points, *drawn, *result.quantiles.values())
+    ):
+        raise beyond_numbers()
 
 
 def choose_device(name: str) -> torch.device:

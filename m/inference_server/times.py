@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.interpolate import CubicSpline
 
 from m.inference_server.errors import bad_request
 from m.moe.request import Array
@@ -87,6 +86,8 @@ def read_clock(
 
 def _resampled(points: Array, times: Array, step: Array) -> Array:
     """Every context interpolated onto its own grid; each keeps as many points as the shortest one has."""
+    from scipy.interpolate import CubicSpline  # noqa: PLC0415  (half a second, for those who need it)
+
     flat_points = points.reshape(-1, *points.shape[-2:])
     flat_times, flat_step = times.reshape(-1, times.shape[-1]), step.reshape(-1)
     spans = flat_times[:, -1] - flat_times[:, 0]

@@ -56,16 +56,17 @@ async def while_connected(request: Request, work: Coroutine[Any, Any, T]) -> T:
     Raises:
         RequestError: the client has left; nobody will read that.
     """
-    doing = asyncio.ensure_future(work)
+    worker = asyncio.current_task()
     leaving = asyncio.ensure_future(_left(request))
+    leaving.add_done_callback(lambda task: None if task.cancelled() or worker is None else worker.cancel())
     try:
-        await asyncio.wait((doing, leaving), return_when=asyncio.FIRST_COMPLETED)
-        if doing.done():
-            return doing.result()
-        raise RequestError(CLIENT_LEFT, "the client has left")
+        return await work
+    except asyncio.CancelledError:
+        if leaving.done():
+            raise RequestError(CLIENT_LEFT, "the client has left") from None
+        raise
     finally:
         leaving.cancel()
-        doing.cancel()
 
 
 async def _left(request: Request) -> None:

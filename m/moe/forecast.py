@@ -221,9 +221,11 @@ def rows_at_once(cache: KVCache | None) -> int:
 def inference(model: MoESequenceRegressor) -> Iterator[None]:
     """Evaluation mode without gradients; the model's mode is put back afterwards."""
     training = model.training
-    model.eval()
+    if training:  # else there is nothing to switch, and a walk over all modules costs as much as a layer
+        model.eval()
     try:
         with torch.no_grad():
             yield
     finally:
-        model.train(training)
+        if training:
+            model.train()

@@ -259,7 +259,9 @@ class MoESequenceRegressor(nn.Module):
 
     def routers(self) -> list[Router]:
         """Routers of the mixture-of-experts layers, input side first."""
-        return [module.router for module in self.modules() if isinstance(module, MoELayer)]
+        # Not by a walk over all modules: every forecast asks.
+        layers = (block.feed_forward for block in self.blocks)
+        return [layer.router for layer in layers if isinstance(layer, MoELayer)]
 
     def parameter_kinds(self) -> dict[str, ParameterKind]:
         """What each parameter belongs to, for the optimizer's groups."""

@@ -272,6 +272,10 @@ WRONG = [
     ({"session_id": ""}, "session_id"),
     ({"timeout": 0}, "timeout"),
     ({"unknown": 1}, "unknown"),
+    ({"anchor_points": 2**64}, "anchor_points"),
+    ({"lengths": [2**63]}, "lengths"),
+    ({"temperature": 1e308}, "beyond what numbers hold"),
+    ({"points": (1e305 * walk(9)).tolist()}, "beyond what numbers|finite"),
 ]
 
 

@@ -9,13 +9,11 @@ from typing import TYPE_CHECKING
 
 from examples.trajectory_3d.cli.entry import run
 from examples.trajectory_3d.cli.options import add_device, resolve_device
-from examples.trajectory_3d.config import ExperimentConfig
 from examples.trajectory_3d.dataset_config import DatasetConfig
-from m.config import ConfigError, load_config
+from m.config import ConfigError
 
 if TYPE_CHECKING:
     from examples.trajectory_3d.forecasters import Forecaster
-    from examples.trajectory_3d.model_discovery import FoundModel
 
 DESCRIPTION = (
     "Draw example paths of every motion type, and forecasts of them. The forecaster is named in each title: "
@@ -117,30 +115,17 @@ def _check(arguments: argparse.Namespace) -> None:
 def _choose_forecaster(arguments: argparse.Namespace) -> tuple[Forecaster, DatasetConfig]:
     """The forecaster, and the motion that it is for; a baseline is shown the motion of the shipped model."""
     from examples.trajectory_3d.model_discovery import latest_model, named_model  # noqa: PLC0415
+    from examples.trajectory_3d.trained_model import load_trained, motion_of  # noqa: PLC0415
     from examples.trajectory_3d.weights import DEFAULT_NAME  # noqa: PLC0415
 
     if arguments.baseline is not None:
-        return _baseline(arguments.baseline), _motion(named_model(DEFAULT_NAME))
+        return _baseline(arguments.baseline), motion_of(named_model(DEFAULT_NAME))
     from examples.trajectory_3d.model_forecaster import ModelForecaster  # noqa: PLC0415
-    from examples.trajectory_3d.trained_model import load_trained  # noqa: PLC0415
 
     found = latest_model() if arguments.latest else named_model(arguments.model or DEFAULT_NAME)
-    dataset = _motion(found)
+    dataset = motion_of(found)
     trained = load_trained(found.path, device=resolve_device(arguments.device))
     return ModelForecaster(trained.model, trained.title), dataset
-
-
-def _motion(found: FoundModel) -> DatasetConfig:
-    """The motion that a model was trained on."""
-    from examples.trajectory_3d.trained_model import released_experiment  # noqa: PLC0415
-
-    if found.config is not None:
-        return load_config(ExperimentConfig, found.config).dataset
-    if found.card is not None:
-        return released_experiment(found.card, ()).dataset
-    raise ConfigError(
-        f"there is no config.yaml, nor a release's card, beside {found.path} to say what motion it is for"
-    )
 
 
 def _baseline(name: str) -> Forecaster:

@@ -40,6 +40,8 @@ class ExamplePath:
         title: for people.
         context: points as they were observed, ``[T, D]``.
         truth: how it went on, ``[N, K]``; may be empty.
+        ahead: how that will be observed, ``[M, D]``, to be played; the truth itself by default, where its
+            points are like the context's.
         dt: seconds between points.
         unit: of the coordinates.
 
@@ -53,21 +55,31 @@ class ExamplePath:
     truth: Array
     dt: float
     unit: str = ""
+    ahead: Array | None = None
 
     def __post_init__(self) -> None:
-        for field in ("context", "truth"):
-            points = np.asarray(getattr(self, field), dtype=np.float64)
-            if points.ndim != 2 or not np.isfinite(points).all():
-                raise ValueError(f"{field} of example {self.name!r} must be a [T, D] table of finite numbers")
-            object.__setattr__(self, field, points)
-        if len(self.context) == 0:
+        context, truth = self._table("context"), self._table("truth")
+        if len(context) == 0:
             raise ValueError(f"example {self.name!r} has no points")
+        if self.ahead is None:
+            alike = truth.shape[1] == context.shape[1]
+            object.__setattr__(self, "ahead", truth if alike else np.empty((0, context.shape[1])))
+        if self._table("ahead").shape[1] != context.shape[1]:
+            raise ValueError(f"ahead of example {self.name!r} must have points like its context")
         if not (self.dt > 0 and math.isfinite(self.dt)):
             raise ValueError(f"dt of example {self.name!r} must be a positive number of seconds")
 
+    def _table(self, field: str) -> Array:
+        """A field as an array, which it is from then on."""
+        points = np.asarray(getattr(self, field), dtype=np.float64)
+        if points.ndim != 2 or not np.isfinite(points).all():
+            raise ValueError(f"{field} of example {self.name!r} must be a [T, D] table of finite numbers")
+        object.__setattr__(self, field, points)
+        return points
+
     def fits(self, input_dim: int, target_dim: int) -> bool:
         """Whether a model of such points can be asked about it."""
-        return self.context.shape[1] == input_dim and self.truth.shape[1] == target_dim
+        return bool(self.context.shape[1] == input_dim and self.truth.shape[1] == target_dim)
 
 
 def offered_examples(seed: int, *, input_dim: int, target_dim: int) -> list[ExamplePath]:
@@ -108,11 +120,12 @@ def generic_examples(seed: int) -> list[ExamplePath]:
 
 
 def _curve(name: str, title: str, path: Array, random: np.random.Generator) -> ExamplePath:
-    seen = path[:_OBSERVED]
+    seen = path + _NOISE * random.standard_normal(path.shape)
     return ExamplePath(
         name=name,
         title=title,
         dt=_DT,
-        context=seen + _NOISE * random.standard_normal(seen.shape),
+        context=seen[:_OBSERVED],
+        ahead=seen[_OBSERVED:],
         truth=path[_OBSERVED:],
     )

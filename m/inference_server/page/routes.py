@@ -47,6 +47,7 @@ class Example(BaseModel):
     unit: str = Field(description="Of the coordinates; empty for none.")
     context: list[list[float]] = Field(description="Points as they were observed, [T, D].")
     truth: list[list[float]] = Field(description="How the path really went on, [N, K].")
+    ahead: list[list[float]] = Field(description="The same as it will be observed, [M, D], to be played.")
 
 
 class Examples(BaseModel):
@@ -102,4 +103,5 @@ def _described(example: ExamplePath) -> dict[str, Any]:
         "unit": example.unit,
         "context": example.context,
         "truth": example.truth,
+        "ahead": example.ahead,
     }

@@ -10,7 +10,7 @@ const percent = (share) => `${Math.round(100 * share)} %`;
 const cell = (layer, expert) => {
   const place = layer.experts.indexOf(expert), gate = place < 0 ? null : layer.weights[place];
   const bar = element("div", { className: "bar" });
-  bar.style.height = percent(layer.load[expert]);
+  bar.style.height = `${100 * layer.load[expert]}%`;
   const box = element("div", { className: gate === null ? "cell" : "cell fired" }, bar, element("span", { textContent: gate === null ? "" : Math.round(100 * gate) }));
   const served = gate === null ? "did not serve the last token" : `served the last token, gate ${percent(gate)}`;
   box.title = `layer ${layer.layer}, expert ${expert}: ${served}; load ${percent(layer.load[expert])}`;

@@ -62,17 +62,20 @@ export class Camera {
     return { eye: [ce * ca, ce * sa, se], right: [-sa, ca, 0], up: [-se * ca, -se * sa, ce] };
   }
 
-  /* A function from places to the screen: the box in the middle, as large as fits however it is turned. */
-  projection(box, width, height) {
-    const { eye, right, up } = this.frame, radius = Math.hypot(...box.half), away = 4.5 * radius;
-    const size = this.flat
-      ? this.zoom * Math.min((0.5 * width - 50) / box.half[0], (0.5 * height - 34) / box.half[1])
-      : (this.zoom * Math.min(0.54 * width, 0.6 * height)) / radius;
+  /* A function from places to the screen: the box in the middle, as large as fits from whichever side it is seen.
+     margins: pixels left free beside and above the box. */
+  projection(box, width, height, [beside, above]) {
+    const { eye, right, up } = this.frame, [x, y, z] = box.half, away = 4.5 * Math.hypot(x, y, z);
     const dot = (a, b) => a[0] * b[0] + a[1] * b[1] + a[2] * b[2];
+    const around = Math.hypot(x, y), nearness = this.flat ? 1 : away / (away - around);
+    const across = this.flat ? x : around * nearness;
+    const upward = this.flat ? y : z * Math.cos(this.elevation) * nearness + around * Math.abs(Math.sin(this.elevation));
+    const size = this.zoom * Math.min((0.5 * width - beside) / across, (0.5 * height - above) / upward);
     return (point) => {
       const place = [point[0] - box.middle[0], point[1] - box.middle[1], point[2] - box.middle[2]];
       const scale = this.flat ? size : (size * away) / Math.max(away - dot(place, eye), 0.05 * away);
-      return [0.5 * width + (this.flat ? 14 : 0) + scale * dot(place, right), 0.5 * height - (this.flat ? 10 : 0) - scale * dot(place, up)];
+      const centre = (this.flat ? 0.5 : 0.48) * height; // the near side, which is below, looks larger
+      return [0.5 * width + scale * dot(place, right), centre - scale * dot(place, up)];
     };
   }
 }

@@ -60,7 +60,7 @@ const count = (number, what) => `${number} ${what}${number === 1 ? "" : "s"}`;
 
 /* Whether the first column is time. */
 const hasTime = (header, width, channels) => {
-  const names = channelNames(channels).join(","), wanted = `columns ${names} or t,${names}`;
+  const names = channelNames(channels).join(","), wanted = channels <= 3 ? `columns ${names} or t,${names}` : `${channels}, or ${channels + 1} with time first`;
   if (width !== channels && width !== channels + 1) throw new Error(`The table has ${count(width, "column")}; give ${wanted}.`);
   const named = header !== null && TIME_NAMES.test(header[0]);
   if (named && width === channels) throw new Error(`With the time column “${header[0]}” one coordinate is missing; give ${wanted}.`);

@@ -7,7 +7,9 @@ const STEP = Math.PI / 24; // of a key press
 const FULL_TURN_SECONDS = 45;
 const FRAME_MILLISECONDS = 33;
 const NEAR = 14; // pixels within which a pointer means a point
+const CROWDED = 8; // pixels between forecast points, below which they are not marked
 const THIN = 0.35; // of the longest side, that a box has at least
+const MARGINS = (width) => [Math.min(52, 0.1 * width), 40]; // for the axes' numbers and names
 const NAMES = ["x", "y", "z"];
 
 export class View {
@@ -149,7 +151,7 @@ export class View {
   draw() {
     const { context, width, height } = fitted(this.canvas);
     if (!this.scene || width === 0) return;
-    this.project = this.camera.projection(this.scene.box, width, height);
+    this.project = this.camera.projection(this.scene.box, width, height, MARGINS(width));
     const brush = { context, colour: colours(), at: (points) => points.map(this.project) };
     this.drawBox(brush);
     const draw = { fan: () => this.drawFan(brush), samples: () => this.drawSamples(brush), observed: () => this.drawObserved(brush), truth: () => this.drawTruth(brush), forecast: () => this.drawForecast(brush) };
@@ -202,7 +204,7 @@ export class View {
     const write = (spot, words, gap, style) => text(brush.context, words, [spot[0] + out[0] * gap, spot[1] + out[1] * gap], style);
     for (const tick of length < 90 ? ticks.filter((_, index) => index % 2 === 0) : ticks) write(this.project(place(tick.value)), tick.text, 15, { colour: brush.colour.muted, size: 11 });
     const unit = this.scene.unit ? ` (${this.scene.unit})` : "";
-    const gap = axis === 2 || (this.camera.flat && axis === 1) ? 44 : 33;
+    const gap = axis === 2 || (this.camera.flat && axis === 1) ? 44 : 40;
     write(mid, `${NAMES[axis]}${unit}`, gap, { colour: brush.colour.ink, size: 12, weight: 600, upright: axis === 2 || (this.camera.flat && axis === 1) });
   }
 
@@ -244,8 +246,8 @@ export class View {
   }
 
   drawTruth(brush) {
-    const { truth, observed } = this.scene;
-    if (truth && truth.length) line(brush.context, brush.at([...(observed || []).slice(-1), ...truth]), { colour: brush.colour.truth, width: 2.4 });
+    const { truth } = this.scene;
+    if (truth) line(brush.context, brush.at(truth), { colour: brush.colour.truth, width: 2.4 });
   }
 
   drawForecast(brush) {
@@ -253,7 +255,9 @@ export class View {
     const places = brush.at(this.scene.forecast);
     line(brush.context, places, { colour: brush.colour.forecast, width: 2.6, dash: [7, 4] });
     brush.context.fillStyle = brush.colour.forecast;
-    for (const [x, y] of places.length <= 64 ? places : places.filter((_, index) => index % 4 === 3)) dot(brush.context, x, y, 2.4);
+    const length = places.slice(1).reduce((sum, [x, y], index) => sum + Math.hypot(x - places[index][0], y - places[index][1]), 0);
+    if (length > CROWDED * places.length) for (const [x, y] of places) dot(brush.context, x, y, 2.4);
+    else dot(brush.context, ...places.at(-1), 3);
   }
 }
 
