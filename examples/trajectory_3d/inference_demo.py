@@ -132,7 +132,7 @@ def outcome_table(outcomes: Sequence[Outcome]) -> Table:
         table.add_column(heading, no_wrap=True)
     for heading in ("points", "time ms", "steps/s", "reused", "difference"):
         table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("ok", justify="center")
+    table.add_column("ok", justify="center", no_wrap=True)
     for each in outcomes:
         table.add_row(
             each.request,

@@ -17,7 +17,7 @@ from m.inference_server.errors import RequestError
 from m.inference_server.host import Host
 from m.inference_server.web import error_response
 
-OPEN_PATHS = frozenset({"/", "/livez", "/readyz", "/health", "/v2/health/live", "/v2/health/ready"})
+OPEN_PATHS = frozenset({"/", "/docs", "/livez", "/readyz", "/health", "/v2/health/live", "/v2/health/ready"})
 OPEN_FOLDERS = ("/static/",)
 KEY_PROTOCOL = "m.key."  # before the key, among the subprotocols of a WebSocket: browsers can set no header
 STREAM_PROTOCOL = "m.stream"

@@ -15,7 +15,6 @@ from fastapi import APIRouter, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
-from m.generation.result import GenerationResult
 from m.inference_server.errors import RequestError, bad_request, describe_invalid
 from m.inference_server.frequency import forecast_start
 from m.inference_server.host import Host
@@ -224,8 +223,6 @@ async def _try(
         served = await server.forecast(wish)
     except RequestError as error:
         return _RefusedError(error, where)
-    if not _finite(served.result):
-        return _RefusedError(bad_request("its values are too large to compute with"), f"{where}.series")
     return _Made(_content(series, options, served, start), len(points))
 
 
@@ -256,15 +253,6 @@ def _points(series: TimeSeriesInput, input_dim: int, target_dim: int) -> Array:
         )
     points: Array = np.array(series.series, dtype=np.float64).reshape(len(series.series), input_dim)
     return points
-
-
-def _finite(result: GenerationResult) -> bool:
-    """Whether a forecast can be told in JSON, which knows no infinity; squares of 1e200 are none."""
-    drawn = () if result.samples is None else (result.samples,)
-    return all(
-        bool(np.isfinite(values).all())
-        for values in (result.mean, result.points, *drawn, *result.quantiles.values())
-    )
 
 
 def _content(

@@ -360,7 +360,7 @@ def test_a_key_is_needed_where_one_is_set(model):
     with running(server, access=access) as url, httpx.Client(base_url=url) as client:
         for path in ("/livez", "/readyz", "/health", "/v2/health/ready"):
             assert client.get(path).status_code == 200, path
-        for path in ("/stats", "/metrics", "/v1/model", "/openapi.json", "/docs"):
+        for path in ("/stats", "/metrics", "/v1/model", "/openapi.json", "/v1/examples"):
             refused = client.get(path)
             assert refused.status_code == 401, path
             assert refused.headers["www-authenticate"] == "Bearer"

@@ -243,13 +243,13 @@ def test_with_a_key_the_page_is_open_and_what_it_asks_for_is_not(guarded):
 def test_a_motion_that_is_picked_is_forecast_as_the_server_says(page, client):
     example = client.get("/v1/examples").json()["examples"][1]
     fresh(page, lambda: page.click("#examples button:nth-child(2)"))
-    rows, answer = table(page), asked(client, example["context"], 32)
-    np.testing.assert_array_equal(rows[:, 0], np.arange(1, 33))
-    np.testing.assert_allclose(rows[:, 1], 0.02 * np.arange(1, 33))
+    rows, answer = table(page), asked(client, example["context"], 16)
+    np.testing.assert_array_equal(rows[:, 0], np.arange(1, 17))
+    np.testing.assert_allclose(rows[:, 1], 0.02 * np.arange(1, 17))
     np.testing.assert_allclose(rows[:, 2:5], answer["points"], atol=2e-5)
     np.testing.assert_allclose(rows[:, [5, 7, 9]], answer["quantiles"]["0.1"], atol=2e-5)
     np.testing.assert_allclose(rows[:, [6, 8, 10]], answer["quantiles"]["0.9"], atol=2e-5)
-    error = np.linalg.norm(np.subtract(answer["points"], example["truth"][:32]), axis=1).mean()
+    error = np.linalg.norm(np.subtract(answer["points"], example["truth"][:16]), axis=1).mean()
     assert f"{error:.2g} m on average" in page.text("#summary")
     assert page.text("#stage-title") == "Orbit, forecast"
     assert page.eval("document.querySelector('#examples button:nth-child(2)').ariaPressed") == "true"
@@ -260,6 +260,7 @@ def test_sliders_change_what_is_asked(page, client):
     example = client.get("/v1/examples").json()["examples"][0]
     fresh(page, lambda: page.set("#horizon", 20))
     assert len(table(page)) == 20
+    assert page.text("#horizon-text") == "20 points, 0.4 s; rolled on after 16"
     fresh(page, lambda: page.set("#temperature", 0.5))
     answer = asked(client, example["context"], 20, temperature=0.5)
     np.testing.assert_allclose(table(page)[:, 2:5], answer["points"], atol=2e-5)
@@ -273,7 +274,7 @@ def test_sliders_change_what_is_asked(page, client):
 
 def test_it_shows_who_served(page, client):
     example = client.get("/v1/examples").json()["examples"][0]
-    (*_, last) = asked(client, example["context"], 32, return_routing=True)["routing"]
+    (*_, last) = asked(client, example["context"], 16, return_routing=True)["routing"]
     fired = page.eval(
         "[...document.querySelectorAll('#experts tbody tr:last-child td')].map((cell) =>"
         " cell.querySelector('.fired') ? Number(cell.querySelector('.cell').innerText) : null)"
@@ -333,8 +334,8 @@ def test_a_table_is_pasted(page, client):
     fresh(page, lambda: page.click("#use-table"))
     assert "30 points read" in page.text("#table-note")
     shown_rows = table(page)
-    np.testing.assert_allclose(shown_rows[:, 1], 0.05 * np.arange(1, 33))
-    np.testing.assert_allclose(shown_rows[:, 2:5], asked(client, points.tolist(), 32)["points"], atol=2e-5)
+    np.testing.assert_allclose(shown_rows[:, 1], 0.05 * np.arange(1, 17))
+    np.testing.assert_allclose(shown_rows[:, 2:5], asked(client, points.tolist(), 16)["points"], atol=2e-5)
     page.set("#table", "x,y,z\n1,2,3\n4,five,6")
     page.click("#use-table")
     assert page.text("#table-complaint") == "Line 3, column 2: “five” is not a number."

@@ -278,7 +278,7 @@ BAD = [
     ),
     (series(walk(9), type="univariate_time_series"), "inputs.1.series", "list of lists"),
     (series(walk(9)[:, 0], type="multivariate_time_series"), "inputs.1.series", "list of points"),
-    (series(1e200 * walk(9)), "inputs.1.series", "too large"),
+    (series(1e200 * walk(9)), "inputs.1", "beyond what numbers hold"),
     (series(walk(9), start_timestamp="yesterday"), "inputs.1.start_timestamp", "ISO 8601"),
     (series(walk(9), start_timestamp=""), "inputs.1.start_timestamp", "ISO 8601"),
     (series(walk(9), start_timestamp="9999-12-31T20:00:00Z"), "inputs.1.start_timestamp", "date|year|range"),

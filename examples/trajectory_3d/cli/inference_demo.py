@@ -105,7 +105,7 @@ def _demonstrate(arguments: argparse.Namespace) -> None:
     dataset = replace(motion_of(found), seed=seed, evaluation_seed=seed)
     shown = demonstrate(found.path, name_of(found), dataset, device=device)
     console = Console()
-    console.width = max(console.width, 100)  # lines that a narrow window breaks read better than narrow cells
+    console.width = max(console.width, 106)  # lines that a narrow window breaks read better than narrow cells
     console.print(outcome_table(shown.outcomes))
     print(save_figure(shown.picture, picture))
     shown.check()

@@ -111,7 +111,8 @@ const labels = () => {
     byId(id).setAttribute("aria-valuetext", text);
   };
   told("now", path ? `${now} of ${counted(path.points.length, "point")}` : "");
-  told("horizon", counted(horizon, "point") + seconds(horizon));
+  const rolled = horizon > model.steps_per_pass; // what comes of own forecasts is less certain than it says
+  told("horizon", `${counted(horizon, "point")}${seconds(horizon)}${rolled ? `; rolled on after ${model.steps_per_pass}` : ""}`);
   told("temperature", temperature === 0 ? "0, the centre" : `${temperature}, a path that is drawn`);
   byId("redraw").disabled = temperature === 0 && !byId("show-samples").checked;
 };
@@ -223,7 +224,7 @@ const prepareView = () => {
 const prepareControls = () => {
   const rolls = model.input_dim === model.target_dim, most = Math.min(model.limits.horizon, rolls ? MOST_HORIZON : model.steps_per_pass);
   byId("horizon").max = most;
-  byId("horizon").value = Math.min(2 * model.steps_per_pass, most);
+  byId("horizon").value = Math.min(model.steps_per_pass, most);
   for (const id of ["now", "horizon", "temperature"]) byId(id).addEventListener("input", () => {
     if (id === "now") {
       path.now = value("now");
