@@ -23,7 +23,7 @@ from examples.trajectory_3d.forecasters import FloatArray, PathForecast
 from examples.trajectory_3d.visualization import plot_forecast_fans
 from examples.trajectory_3d.windows import evaluation_windows
 from m.config import ConfigError
-from m.inference_server import InferenceServer
+from m.inference_server import InferenceServer, RequestError
 from m.moe import MoESequenceRegressor
 
 PICTURE = "forecasts.png"
@@ -38,7 +38,7 @@ AGREEMENT = 5e-5
 
 
 class DisagreementError(ForecastError):
-    """The server answered otherwise than the model."""
+    """The server answered otherwise than the model, or not at all."""
 
 
 @dataclass(frozen=True)
@@ -114,6 +114,7 @@ def demonstrate(model: Path, name: str, dataset: DatasetConfig, *, device: str =
     Raises:
         ConfigError: a model of other than 3-D points, or motion that cannot be made.
         CheckpointError: no model there.
+        DisagreementError: the server refused a request.
     """
     with InferenceServer(model, device, name=name) as server:
         sizes = (server.model.config.input_dim, server.model.config.target_dim)
@@ -122,7 +123,10 @@ def demonstrate(model: Path, name: str, dataset: DatasetConfig, *, device: str =
                 f"{model} takes points of {sizes[0]} numbers and forecasts {sizes[1]}, not 3 and 3"
             )
         windows = _chosen(server.model, dataset)
-        return asyncio.run(_Demonstrator(server, windows).run())
+        try:
+            return asyncio.run(_Demonstrator(server, windows).run())
+        except RequestError as error:
+            raise DisagreementError(f"the server refused a request: {error.message}") from error
 
 
 def outcome_table(outcomes: Sequence[Outcome]) -> Table:

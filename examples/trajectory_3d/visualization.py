@@ -55,6 +55,7 @@ __all__ = [
 REFERENCE_COLORS = (BLUE, GREEN, PURPLE, SKY)
 REFERENCE_STYLES = (":", "-.", (0, (5, 1)), (0, (1, 3)))
 EXPERT_COLORS = (BLUE, GREEN, PURPLE, ORANGE, SKY, YELLOW)  # not those of the truth and the forecast
+FAN_MARKED = 4  # of so many points one is marked in pictures of long forecasts
 MAX_PATHS_PER_TYPE = len(PALETTE)
 
 
@@ -183,7 +184,8 @@ def plot_forecast_fans(
         raise ValueError(
             "a picture of fans needs one label, context, truth and samples per window, at least one"
         )
-    figure = new_figure(3.4 * max(len(labels), 2), 7.6, title)
+    figure = new_figure(3.4 * max(len(labels), 2), 7.2, title)
+    figure.set_layout_engine("constrained", rect=(0.0, 0.0, 0.97, 1.0))  # no engine sees a view's z label
     grid = figure.add_gridspec(2, len(labels), height_ratios=[1.35, 1.0])
     for column, label in enumerate(labels):
         window = forecast.select([column])
@@ -191,13 +193,13 @@ def plot_forecast_fans(
         parts = (truth[column], window.mean[0], samples[column])
         view = add_3d_axes(figure, grid[0, column])
         _draw_fan(view, samples[column], (0, 1, 2))
-        _draw_paths(view, context[column], truth[column], window.mean[0], (0, 1, 2))
-        frame_3d(view, [context[column], *parts], zoom=0.88)
+        _draw_paths(view, context[column], truth[column], window.mean[0], (0, 1, 2), marked=FAN_MARKED)
+        frame_3d(view, [context[column], *parts], zoom=0.9)
         view.set_title(label, fontsize=11)
         recent = context[column][-len(truth[column]) // 4 :]
         axes = figure.add_subplot(grid[1, column])
         _draw_fan(axes, samples[column], (0, 1))
-        _draw_paths(axes, recent, truth[column], window.mean[0], (0, 1))
+        _draw_paths(axes, recent, truth[column], window.mean[0], (0, 1), marked=FAN_MARKED)
         frame_2d(axes, [recent, *parts], (0, 1))
         axes.set_title(f"from above, {dt * len(truth[column]):.2g} s ahead", fontsize=9)
     fan = Line2D(
@@ -280,9 +282,15 @@ def _check_window(context: FloatArray, truth: FloatArray | None, forecast: PathF
 
 
 def _draw_paths(
-    axes: Any, context: FloatArray, truth: FloatArray | None, guess: FloatArray, plane: tuple[int, ...]
+    axes: Any,
+    context: FloatArray,
+    truth: FloatArray | None,
+    guess: FloatArray,
+    plane: tuple[int, ...],
+    *,
+    marked: int = 1,
 ) -> None:
-    """Draw the paths on the given coordinates, in a flat panel or in space.
+    """Draw the paths on the given coordinates, in a flat panel or in space; mark every n-th forecast point.
 
     The true path and the forecast are not joined to the last observed point: it is noisy, and the joint would
     show a kink that neither of them has.
@@ -292,7 +300,9 @@ def _draw_paths(
     if truth is not None:
         axes.plot(*truth[:, kept].T, "-", color=BLACK, linewidth=2.2)
     axes.plot(*guess[:, kept].T, "--", color=VERMILLION, linewidth=1.8)
-    axes.plot(*guess[:, kept].T, "o", color=VERMILLION, markerfacecolor="white", markersize=3.8)
+    axes.plot(
+        *guess[marked - 1 :: marked, kept].T, "o", color=VERMILLION, markerfacecolor="white", markersize=3.8
+    )
     axes.plot(*context[-1:, kept].T, "D", color=BLACK, markersize=5.5)
 
 

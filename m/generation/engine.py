@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from m.attention.cache import KVCache
 from m.generation.errors import OF_ONE_REQUEST
 from m.generation.job import Job
 from m.generation.lane import Lane
@@ -23,9 +24,10 @@ from m.generation.prefix import PrefixCache
 from m.generation.reading import Reader, Reading, Row
 from m.generation.running import RunningLanes
 from m.generation.session import Continuation, SessionStore
-from m.moe.anchor import join_anchors
-from m.moe.forecast import inference, points_fed_back, token_spacing
+from m.moe.anchor import Anchor, join_anchors
+from m.moe.forecast import feed_back, inference, read_window, rolls_on
 from m.moe.model import MoESequenceRegressor
+from m.moe.window import Window
 
 DEFAULT_MOST_ROWS = 256
 
@@ -78,6 +80,11 @@ class EngineCounts:
             self.expert_tokens = load if self.expert_tokens is None else self.expert_tokens + load
 
 
+def _continued(what: Continuation, *, keep: bool) -> Row:
+    """What a session has to read."""
+    return Row(what.points, what.context, what.anchored, what.past, keep=keep, shared=False)
+
+
 class Engine:
     """Serves jobs through one model.
 
@@ -106,7 +113,7 @@ class Engine:
         self.counts = EngineCounts()
         self._most_rows = most_rows
         self._waiting: deque[Job] = deque()
-        self._running: dict[int, RunningLanes] = {}  # by capacity of their caches; none is empty
+        self._running: dict[int, RunningLanes] = {}  # by capacity of caches, 0 without; none is empty
 
     @property
     def busy(self) -> bool:
@@ -194,12 +201,12 @@ class Engine:
         request, push = job.request, job.session
         if push is None:
             parts = zip(request.points, request.lengths.tolist(), request.anchored.tolist(), strict=True)
-            return _Task(job, [Row(path[:length], anchored) for path, length, anchored in parts])
+            return _Task(job, [Row.whole(path[:length], anchored) for path, length, anchored in parts])
         what = self.sessions.continuation(
             push, request.points[0], int(request.anchored[0]), beginning=beginning
         )
         keep = what.hold_points > 0 and not push.end
-        return _Task(job, [Row(what.points, what.anchored, what.past, keep=keep, shared=False)], what)
+        return _Task(job, [_continued(what, keep=keep)], what)
 
     def _admitted(self) -> list[Job]:
         """Take out the waiting jobs that there is room for, in their order."""
@@ -225,8 +232,8 @@ class Engine:
         return admitted
 
     def _rolls(self, job: Job) -> bool:
-        """Whether own predictions will be fed back."""
-        return points_fed_back(self.model.config, job.request.horizon) > 0
+        """Whether its forecast goes on from its own points."""
+        return rolls_on(self.model.config, job.request.horizon)
 
     def _read(self, tasks: Sequence[_Task], ended: list[Job]) -> None:
         """Read the contexts of jobs; what needs no rolling on is finished at once."""
@@ -260,9 +267,10 @@ class Engine:
             lane.emit()
             job.announce(lane)
             if not lane.done:
-                if lane.cache is None:
-                    raise RuntimeError("a lane that rolls on needs a cache")
-                self._running.setdefault(lane.cache.capacity, RunningLanes()).add(job, lane)
+                if lane.held is None:
+                    raise RuntimeError("a lane that rolls on needs something to go on from")
+                alike = lane.held.capacity if isinstance(lane.held, KVCache) else 0
+                self._running.setdefault(alike, RunningLanes()).add(job, lane)
                 return
             lane = job.accept(lane)
 
@@ -283,22 +291,20 @@ class Engine:
                     self._start(job, job.accept(lane))
 
     def _forward(self, running: RunningLanes) -> None:
-        """Feed each lane's last block back."""
-        config = self.model.config
-        every = token_spacing(config, config.head.prediction_steps + 1)
-        ahead = torch.arange(config.head.prediction_steps, device=self.model.device)
-        grid = ahead[every - 1 :: every]  # of the P new points, those that become tokens
-        lanes = [lane for _, lane in running]
-        position = torch.cat([lane.position for lane in lanes])
-        output = self.model(
-            torch.cat([lane.last_block for lane in lanes]),
-            anchor=join_anchors([lane.anchor for lane in lanes]),
-            positions=position[:, None] + ahead,
-            tokens=position[:, None] + grid,
-            cache=running.cache(),
-        )
-        self.counts.count(len(position))
-        rows = torch.arange(len(position), device=self.model.device)
-        known = output.distribution.at((rows, torch.full_like(rows, len(grid) - 1)))
-        for lane, mine in zip(lanes, torch.split(rows, [len(lane) for lane in lanes]), strict=True):
-            lane.advance(known.at((mine,)))
+        """Go on from each lane's last block."""
+        lanes, held = running.lanes(), running.held()
+        block = torch.cat([lane.last_block for lane in lanes])
+        anchors: Sequence[Anchor]
+        rows = torch.split(torch.arange(len(block), device=block.device), [len(lane) for lane in lanes])
+        if isinstance(held, Window):
+            window = held.append(block)
+            anchor, known = read_window(self.model, window)
+            running.keep(window)
+            anchors = [anchor.take(mine) for mine in rows]
+        else:
+            anchors = [lane.anchor for lane in lanes]
+            position = torch.cat([lane.position for lane in lanes])
+            known = feed_back(self.model, block, join_anchors(anchors), position, held)
+        self.counts.count(len(block))
+        for lane, mine, own in zip(lanes, rows, anchors, strict=True):
+            lane.advance(known.at((mine,)), own)

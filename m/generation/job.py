@@ -11,14 +11,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from m.attention.cache import KVCache
 from m.generation.lane import Lane
 from m.generation.reading import Reading
 from m.generation.result import GenerationResult
 from m.generation.session import SessionPush, SessionState
 from m.moe.config import ModelConfig
-from m.moe.forecast import QUANTILE_PATHS, rows_at_once
+from m.moe.forecast import QUANTILE_PATHS, rolls_on, rows_at_once
 from m.moe.model import MoESequenceRegressor
 from m.moe.request import Array, ForecastOptions, ForecastRequest
+from m.moe.window import Window
 
 OnBlock = Callable[[int, Array], None]
 
@@ -193,7 +195,7 @@ class Job:
             strands.append(_Strand(POINTS, request.temperature, 1, request.seed))
         if request.num_samples:
             strands.append(_Strand(SAMPLES, request.temperature or 1.0, request.num_samples, request.seed))
-        if self._levels and request.horizon > self._config.head.prediction_steps:
+        if self._levels and rolls_on(self._config, request.horizon):
             strands.append(_Strand(SPREAD, 1.0, QUANTILE_PATHS, 0))
         return strands
 
@@ -202,7 +204,7 @@ class Job:
         generator = torch.Generator().manual_seed(strand.seed) if strand.seed is not None else None
         device = reading.next.location.device
         index = torch.arange(self.rows, device=device).repeat_interleave(strand.paths)
-        for rows in torch.split(index, rows_at_once(reading.cache)):
+        for rows in torch.split(index, rows_at_once(self._config, reading.window, reading.cache)):
             yield Lane(
                 self._config,
                 anchor=reading.anchor.take(rows),
@@ -211,8 +213,14 @@ class Job:
                 horizon=self.request.horizon,
                 temperature=strand.temperature,
                 generator=generator,
-                cache=None if reading.cache is None else reading.cache.take(rows),
+                held=self._held(reading, rows),
             )
+
+    def _held(self, reading: Reading, rows: Tensor) -> KVCache | Window | None:
+        """What paths of the contexts named go on from, if they do."""
+        if not rolls_on(self._config, self.request.horizon):
+            return None
+        return (reading.window if reading.cache is None else reading.cache).take(rows)
 
     def _gather(self, parts: Sequence[Tensor]) -> Tensor:
         """``[B, paths, H, K]``."""

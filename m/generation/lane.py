@@ -9,6 +9,7 @@ from m.attention.cache import KVCache
 from m.heads.distribution import StepDistribution
 from m.moe.anchor import Anchor
 from m.moe.config import ModelConfig
+from m.moe.window import Window
 
 
 class Lane:
@@ -16,13 +17,13 @@ class Lane:
 
     Args:
         config: of the model.
-        anchor: of each path's context, N of them.
+        anchor: of ``distribution``, N of them.
         distribution: of the next P points of each, ``[N, P, K]``, anchored.
-        position: slot of each path's next point, ``[N]``.
+        position: slot of each path's next point, ``[N]``, where there is a cache.
         horizon: points to predict.
         temperature: 0 follows the centre.
         generator: of what is drawn; shared with lanes that draw after this one.
-        cache: of what each path has read; None when nothing needs to be fed back.
+        held: what each path goes on from, its last points or a cache; None when it need not.
     """
 
     def __init__(
@@ -35,13 +36,13 @@ class Lane:
         horizon: int,
         temperature: float,
         generator: torch.Generator | None,
-        cache: KVCache | None,
+        held: KVCache | Window | None,
     ) -> None:
         self.anchor = anchor
         self.position = position
-        self.cache = cache
+        self.held = held
+        self._config = config
         self._steps = config.head.prediction_steps
-        self._target = anchor.for_targets(config.target_dim)
         self._distribution = distribution
         self._horizon = horizon
         self._temperature = temperature
@@ -70,11 +71,12 @@ class Lane:
         """Draw or take the next P points."""
         known = self._distribution
         block = known.sample(self._temperature, self._generator) if self._temperature else known.location
-        self._blocks.append(self._target.restore(block.to(self._target.location.dtype)))
+        target = self.anchor.for_targets(self._config.target_dim)
+        self._blocks.append(target.restore(block.to(target.location.dtype)))
 
-    def advance(self, distribution: StepDistribution) -> None:
-        """Take the distribution of the P points after those emitted last."""
-        self._distribution = distribution
+    def advance(self, distribution: StepDistribution, anchor: Anchor) -> None:
+        """Take the distribution of the P points after those emitted last, and its anchor."""
+        self._distribution, self.anchor = distribution, anchor
         self.position = self.position + self._steps
 
     def paths(self) -> Tensor:

@@ -16,6 +16,7 @@ from m.heads.distribution import StepDistribution
 from m.moe.anchor import Anchor, compute_anchor, join_anchors
 from m.moe.forecast import cache_capacity, points_fed_back, token_spacing
 from m.moe.model import MoESequenceRegressor, SequenceOutput
+from m.moe.window import Window, seen_points
 from m.routing.record import LayerRouting, RoutingRecord
 
 
@@ -25,6 +26,7 @@ class Row:
 
     Attributes:
         points: not read yet, ``[T, D]`` float64; at least one.
+        context: all of its points.
         anchored: normalised by the end of the first so many, where there is no past.
         past: what has been read.
         keep: whether its past is wanted afterwards, for a session.
@@ -32,10 +34,16 @@ class Row:
     """
 
     points: Tensor
+    context: Tensor
     anchored: int
     past: Past | None = None
     keep: bool = False
     shared: bool = True
+
+    @classmethod
+    def whole(cls, context: Tensor, anchored: int) -> Row:
+        """A context of which nothing has been read."""
+        return cls(context, context, anchored)
 
     @property
     def start(self) -> int:
@@ -56,7 +64,8 @@ class Reading:
         anchor: of the contexts.
         next: distribution of the P points after each, ``[B, P, K]``, anchored.
         lengths: points of each, ``[B]``.
-        cache: of the contexts, when own predictions will be fed back.
+        window: their last points.
+        cache: of the contexts, when own predictions will be added to it.
         routing: experts that served them.
         reused: points that had been read before.
         pasts: of rows that were to be kept.
@@ -65,6 +74,7 @@ class Reading:
     anchor: Anchor
     next: StepDistribution
     lengths: Tensor
+    window: Window
     cache: KVCache | None
     routing: RoutingRecord
     reused: int = 0
@@ -220,6 +230,7 @@ class Reader:
             output.distribution.at((rows, last)),
             output.anchor,
             output.routing,
+            self._window(found),
             cache,
             self._routes(found, missing, output.routing),
         )
@@ -251,6 +262,13 @@ class Reader:
         return KVCache.joined(
             [empty if each.past is None else each.past.cache.resized(capacity) for each in found]
         )
+
+    def _window(self, found: Sequence[_Found]) -> Window:
+        """The last points of all contexts."""
+        most = seen_points(self.model.config) or max(len(each.row.context) for each in found)
+        ends = [each.row.context[-most:] for each in found]
+        lengths = torch.tensor([len(path) for path in ends], device=self.model.device)
+        return Window.of(_stacked(ends).to(self.model.device), lengths, self.model.config)
 
     def _forward(
         self, found: Sequence[_Found], missing: Sequence[Tensor], cache: KVCache | None, *, warm: bool
@@ -295,6 +313,7 @@ class _Outcome:
     next: StepDistribution
     anchor: Anchor
     routing: RoutingRecord
+    window: Window
     cache: KVCache | None
     routes: dict[int, Routes]
 
@@ -317,6 +336,7 @@ class _Outcome:
             self.anchor.take(mine),
             self.next.at((mine,)),
             torch.tensor([each.row.length for each in request], device=mine.device),
+            self.window.take(mine),
             cache if rolls else None,
             routing,
             sum(each.start for each in request),

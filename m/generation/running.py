@@ -1,4 +1,4 @@
-"""Lanes that take their steps together, and their caches as one."""
+"""Lanes that take their steps together, and what they go on from as one."""
 
 from __future__ import annotations
 
@@ -9,22 +9,23 @@ import torch
 
 from m.attention.cache import KVCache
 from m.generation.lane import Lane
+from m.moe.window import Window
 
 if TYPE_CHECKING:
     from m.generation.job import Job
 
 
 class RunningLanes:
-    """Lanes whose caches have one capacity.
+    """Lanes that go on from their last points, or from caches of one capacity.
 
-    Who joined and who left since the last step is settled once, when the next one needs the cache: however
-    many they are, what the others have read is copied once.
+    Who joined and who left since the last step is settled once, when the next one begins: however many they
+    are, what the others hold is copied once.
     """
 
     def __init__(self) -> None:
         self._lanes: list[tuple[Job, Lane]] = []
-        self._cache: KVCache | None = None
-        self._cached: list[Lane] = []  # whose rows the cache holds, in their order
+        self._held: KVCache | Window | None = None
+        self._holders: list[Lane] = []  # whose rows that is, in their order
 
     def __len__(self) -> int:
         return len(self._lanes)
@@ -38,7 +39,7 @@ class RunningLanes:
         return sum(len(lane) for _, lane in self._lanes)
 
     def add(self, job: Job, lane: Lane) -> None:
-        """Let a lane join; its cache becomes part of the common one."""
+        """Let a lane join; what it holds becomes part of the common."""
         self._lanes.append((job, lane))
 
     def remove(self, gone: Lane) -> None:
@@ -49,35 +50,49 @@ class RunningLanes:
         """Let all lanes of jobs leave, which are named by their `id`."""
         self._lanes = [(job, lane) for job, lane in self._lanes if id(job) not in jobs]
 
-    def cache(self) -> KVCache:
-        """The cache of all lanes, rows in their order.
+    def lanes(self) -> list[Lane]:
+        """All of them, in the order of their rows."""
+        return [lane for _, lane in self._lanes]
+
+    def held(self) -> KVCache | Window:
+        """What all lanes go on from, rows in their order.
 
         Raises:
             RuntimeError: there are no lanes.
         """
-        lanes = [lane for _, lane in self._lanes]
-        if len(lanes) != len(self._cached) or any(
-            a is not b for a, b in zip(lanes, self._cached, strict=True)
+        lanes = self.lanes()
+        if len(lanes) != len(self._holders) or any(
+            a is not b for a, b in zip(lanes, self._holders, strict=True)
         ):
             self._settle(lanes)
-        if self._cache is None:
-            raise RuntimeError("no lane is running, so there is no cache")
-        return self._cache
+        if self._held is None:
+            raise RuntimeError("no lane is running, so there is nothing to go on from")
+        return self._held
+
+    def keep(self, window: Window) -> None:
+        """Let the lanes go on from these last points."""
+        self._held = window
 
     def _settle(self, lanes: list[Lane]) -> None:
         staying = {id(lane) for lane in lanes}
-        parts = []
-        if self._cache is not None:
-            stays = [
-                torch.full((len(lane),), id(lane) in staying, device=self._cache.points.device)
-                for lane in self._cached
-            ]
+        parts: list[KVCache | Window] = []
+        if self._held is not None:
+            device = self._held.points.device
+            stays = [torch.full((len(lane),), id(lane) in staying, device=device) for lane in self._holders]
             rows = torch.cat(stays).nonzero()[:, 0]
             if len(rows):
-                parts.append(self._cache if len(rows) == len(self._cache.points) else self._cache.take(rows))
+                parts.append(self._held if len(rows) == len(self._held.points) else self._held.take(rows))
         for lane in lanes:
-            if lane.cache is not None:  # joined since the last step
-                parts.append(lane.cache)
-                lane.cache = None
-        self._cache = None if not parts else parts[0] if len(parts) == 1 else KVCache.joined(parts)
-        self._cached = lanes
+            if lane.held is not None:  # joined since the last step
+                parts.append(lane.held)
+                lane.held = None
+        self._held = _joined(parts)
+        self._holders = lanes
+
+
+def _joined(parts: list[KVCache | Window]) -> KVCache | Window | None:
+    """Parts of one kind as one."""
+    if len(parts) < 2:
+        return parts[0] if parts else None
+    caches = [part for part in parts if isinstance(part, KVCache)]
+    return KVCache.joined(caches) if caches else Window.joined([p for p in parts if isinstance(p, Window)])

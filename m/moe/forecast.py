@@ -15,9 +15,10 @@ from torch import Tensor
 
 from m.attention.cache import KVCache
 from m.heads.distribution import StepDistribution
-from m.moe.anchor import compute_anchor
+from m.moe.anchor import Anchor, compute_anchor
 from m.moe.config import ModelConfig
 from m.moe.request import Array, ForecastRequest, at_least_one
+from m.moe.window import Window
 from m.routing.record import RoutingRecord
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 QUANTILE_PATHS = 100  # sampled paths behind a quantile that has no closed form
 _LEAST_CAPACITY = 32  # slots
+_MOST_TOKENS = 2**16  # in a pass, while paths are drawn
 _CACHE_BUDGET = 2**28  # bytes of copied caches held at once while paths are drawn
 
 
@@ -123,67 +125,139 @@ class Rollout:
     def __init__(self, model: MoESequenceRegressor, request: ForecastRequest) -> None:
         self.model, self.horizon = model, request.horizon
         self.steps = model.config.head.prediction_steps
-        self.points, self.lengths = request.points.to(model.device), request.lengths.to(model.device)
-        self.anchor = compute_anchor(self.points, request.anchored.to(model.device), model.config.anchor)
-        horizon = request.horizon
-        rolled = points_fed_back(model.config, horizon)
-        batch, length, _ = self.points.shape
-        capacity = cache_capacity(model.config, length, horizon)
-        self._cache = model.allocate_cache(batch, capacity) if rolled else None
-        self._every = token_spacing(model.config, horizon)
+        points, self.lengths = request.points.to(model.device), request.lengths.to(model.device)
+        self.anchor = compute_anchor(points, request.anchored.to(model.device), model.config.anchor)
+        batch, length, _ = points.shape
+        self._cache = None
+        if points_fed_back(model.config, self.horizon):
+            capacity = cache_capacity(model.config, length, self.horizon)
+            self._cache = model.allocate_cache(batch, capacity)
+        self._every = token_spacing(model.config, self.horizon)
         tokens = model.token_positions(self.lengths, every=self._every)
         with inference(model):
-            output = model(
-                self.points, anchor=self.anchor, lengths=self.lengths, tokens=tokens, cache=self._cache
-            )
+            output = model(points, anchor=self.anchor, lengths=self.lengths, tokens=tokens, cache=self._cache)
         self.routing: RoutingRecord = output.routing
         last = (torch.arange(batch, device=model.device), (self.lengths - 1) // self._every)
         self._next = output.distribution.at(last)  # [B, P, K], anchored
         target = self.anchor.for_targets(model.config.target_dim)
         self.first: StepDistribution = target.in_units(self._next)
+        self._window = Window.of(points, self.lengths, model.config)
 
     def run(self, temperature: float, paths: int, seed: int | None) -> Tensor:
         """Continue each context ``paths`` times, ``[B, paths, H, K]`` in the inputs' units."""
         generator = torch.Generator().manual_seed(seed) if seed is not None else None
-        index = torch.arange(self.points.shape[0], device=self.model.device).repeat_interleave(paths)
+        index = torch.arange(len(self._window), device=self.model.device).repeat_interleave(paths)
         with inference(self.model):
-            # In pieces: hundreds of paths of hundreds of contexts would each hold a copy of a cache.
-            pieces = torch.split(index, self._rows_at_once())
+            # In pieces: hundreds of paths of hundreds of contexts would take too much memory at once.
+            pieces = torch.split(index, rows_at_once(self.model.config, self._window, self._cache))
             drawn = [self._continue(rows, temperature, generator) for rows in pieces]
         return torch.cat(drawn).view(-1, paths, self.horizon, self.model.config.target_dim)
 
     def _continue(self, rows: Tensor, temperature: float, generator: torch.Generator | None) -> Tensor:
         """One path for each of the contexts named, ``[N, H, K]``."""
-        anchor = self.anchor.take(rows)
-        target = anchor.for_targets(self.model.config.target_dim)
-        cache = self._cache.take(rows) if self._cache is not None else None
-        distribution = self._next.at((rows,))
-        position = self.lengths[rows]  # [N] slot of the next point
-        ahead = torch.arange(self.steps, device=rows.device)
-        grid = ahead[self._every - 1 :: self._every]  # of the P new points, those that become tokens
-        last = (torch.arange(len(rows), device=rows.device), torch.full_like(rows, len(grid) - 1))
+        path = self._path(rows)
         blocks: list[Tensor] = []
         while True:
-            block = distribution.sample(temperature, generator) if temperature else distribution.location
+            known = path.next
+            block = known.sample(temperature, generator) if temperature else known.location
+            target = path.anchor.for_targets(self.model.config.target_dim)
             blocks.append(target.restore(block.to(target.location.dtype)))
             if len(blocks) * self.steps >= self.horizon:
                 return torch.cat(blocks, 1)[:, : self.horizon]
-            output = self.model(
-                blocks[-1],
-                anchor=anchor,
-                positions=position[:, None] + ahead,
-                tokens=position[:, None] + grid,
-                cache=cache,
-            )
-            distribution = output.distribution.at(last)
-            position = position + self.steps
+            path.extend(self.model, blocks[-1])
 
-    def _rows_at_once(self) -> int:
-        return rows_at_once(self._cache)
+    def _path(self, rows: Tensor) -> FreshPath | HeldPath:
+        anchor, known = self.anchor.take(rows), self._next.at((rows,))
+        if self._cache is None:
+            return FreshPath(anchor, known, self._window.take(rows))
+        return HeldPath(anchor, known, self.lengths[rows], self._cache.take(rows), self._every)
+
+
+@dataclass
+class FreshPath:
+    """Paths whose last points are read anew, by a new anchor, with every block.
+
+    Attributes:
+        anchor: of ``next``.
+        next: distribution of the P points that follow, ``[N, P, K]``, anchored.
+        window: the last points.
+    """
+
+    anchor: Anchor
+    next: StepDistribution
+    window: Window
+
+    def extend(self, model: MoESequenceRegressor, block: Tensor) -> None:
+        """Go on from P more points ``[N, P, D]``."""
+        self.window = self.window.append(block)
+        self.anchor, self.next = read_window(model, self.window)
+
+
+@dataclass
+class HeldPath:
+    """Paths that keep their anchor, and a cache of what was read.
+
+    Attributes:
+        anchor: of all points.
+        next: distribution of the P points that follow, ``[N, P, K]``, anchored.
+        position: slot of the next point, ``[N]``.
+        cache: of what was read.
+        every: points between tokens.
+    """
+
+    anchor: Anchor
+    next: StepDistribution
+    position: Tensor
+    cache: KVCache
+    every: int
+
+    def extend(self, model: MoESequenceRegressor, block: Tensor) -> None:
+        """Go on from P more points ``[N, P, D]``."""
+        self.next = feed_back(model, block, self.anchor, self.position, self.cache)
+        self.position = self.position + block.shape[1]
+
+
+def read_window(model: MoESequenceRegressor, window: Window) -> tuple[Anchor, StepDistribution]:
+    """Read the last points of N sequences by an anchor of their own: it, and the P points that follow."""
+    anchor = compute_anchor(window.points, window.lengths, model.config.anchor)
+    tokens = model.token_positions(window.lengths)
+    output = model(window.points, anchor=anchor, lengths=window.lengths, tokens=tokens)
+    rows = torch.arange(len(window), device=model.device)
+    return anchor, output.distribution.at((rows, (window.lengths - 1) // model.config.stride))
+
+
+def feed_back(
+    model: MoESequenceRegressor, block: Tensor, anchor: Anchor, position: Tensor, cache: KVCache
+) -> StepDistribution:
+    """Read P points ``[N, P, D]`` at slots from ``position [N]`` on: the P points that follow."""
+    steps = model.config.head.prediction_steps
+    every = token_spacing(model.config, steps + 1)
+    ahead = torch.arange(steps, device=block.device)
+    grid = ahead[every - 1 :: every]  # of the P new points, those that become tokens
+    output = model(
+        block,
+        anchor=anchor,
+        positions=position[:, None] + ahead,
+        tokens=position[:, None] + grid,
+        cache=cache,
+    )
+    rows = torch.arange(len(block), device=block.device)
+    known: StepDistribution = output.distribution.at((rows, torch.full_like(rows, len(grid) - 1)))
+    return known
+
+
+def rolls_on(config: ModelConfig, horizon: int) -> bool:
+    """Whether a forecast of so many points goes on from its own."""
+    return horizon > config.head.prediction_steps
 
 
 def points_fed_back(config: ModelConfig, horizon: int) -> int:
-    """Own predictions that a roll-out of ``horizon`` points reads again: whole blocks of P."""
+    """Own predictions that a roll-out of ``horizon`` points adds to its cache: whole blocks of P.
+
+    None where it reads its last points anew.
+    """
+    if config.anchor.rolling == "fresh":
+        return 0
     steps = config.head.prediction_steps
     return max(0, -(-horizon // steps) - 1) * steps
 
@@ -210,10 +284,11 @@ def token_spacing(config: ModelConfig, horizon: int) -> int:
     return math.gcd(config.stride, config.head.prediction_steps) if rolled else config.stride
 
 
-def rows_at_once(cache: KVCache | None) -> int:
-    """Paths that are drawn together, so that their copies of a context's cache fit the memory."""
+def rows_at_once(config: ModelConfig, window: Window, cache: KVCache | None) -> int:
+    """Paths that are drawn together: so many that copies of a context's cache, or tokens, fit the memory."""
     if cache is None:
-        return 2**16
+        tokens = -(-window.points.shape[1] // config.stride)
+        return max(1, _MOST_TOKENS // tokens)
     return max(1, _CACHE_BUDGET // (cache.bytes_per_row() or 1))
 
 

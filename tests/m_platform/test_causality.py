@@ -9,6 +9,7 @@ from reference import CAUSAL_ROUTERS, small_config, small_model
 from torch.testing import assert_close
 
 from m.moe import MoESequenceRegressor, compute_anchor
+from m.moe.config import AnchorConfig
 from m.routing import Router, register_router
 from m.routing.record import Routing
 
@@ -115,7 +116,7 @@ def test_contexts_of_different_lengths_roll_on_together_as_alone(router):
 
 
 def test_rolling_on_equals_feeding_predictions_back_by_hand():
-    model, points = small_model(), random_paths(2, 16)
+    model, points = small_model(anchor=AnchorConfig(rolling="held")), random_paths(2, 16)
     anchor = compute_anchor(points, torch.full((2,), 16), model.config.anchor)
     path = points
     for _ in range(3):
@@ -124,6 +125,17 @@ def test_rolling_on_equals_feeding_predictions_back_by_hand():
         path = torch.cat((path, block), 1)
     expected = path[:, 16:26].numpy()
     np.testing.assert_allclose(model.forecast(points.numpy(), 10).points, expected, rtol=1e-5, atol=1e-4)
+
+
+def test_rolling_on_afresh_equals_asking_again_with_what_was_forecast():
+    model, path = small_model(), random_paths(2, 16).numpy()
+    long = model.forecast(path, 10)
+    for first in (0, 4, 8):
+        block = model.forecast(path, 4).mean
+        np.testing.assert_allclose(
+            long.points[:, first : first + 4], block[:, : 10 - first], rtol=0, atol=1e-9
+        )
+        path = np.concatenate((path, block), 1)
 
 
 def test_a_cache_is_continued_knowingly_or_not_at_all():

@@ -12,8 +12,14 @@ from m.generation.prefix import Grid, PrefixCache, chain_of
 from m.moe.config import AnchorConfig, AttentionConfig, HeadConfig
 
 MODELS = {
-    "points": {},
-    "strided": {"window": 8, "stride": 8, "attention": AttentionConfig(n_heads=4, reach=2)},
+    "points": {"anchor": AnchorConfig(rolling="held")},
+    "fresh": {},
+    "strided": {
+        "window": 8,
+        "stride": 8,
+        "attention": AttentionConfig(n_heads=4, reach=2),
+        "anchor": AnchorConfig(rolling="held"),
+    },
     "turned": {
         "window": 8,
         "stride": 6,

@@ -1,0 +1,77 @@
+"""The points that a forecast is made from, and how they grow by it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from m.moe.config import ModelConfig
+
+
+@dataclass(frozen=True)
+class Window:
+    """The last points of sequences, right-padded.
+
+    Attributes:
+        points: ``[B, W, D]`` in the inputs' units.
+        lengths: valid points of each, ``[B]``.
+        most: points of a sequence that are kept; earlier ones do not matter. None for all.
+    """
+
+    points: Tensor
+    lengths: Tensor
+    most: int | None
+
+    @classmethod
+    def of(cls, points: Tensor, lengths: Tensor, config: ModelConfig) -> Window:
+        """Of contexts ``[B, T, D]``; the points that no forecast of the model can depend on are left out."""
+        return cls(points, lengths, seen_points(config))._trimmed()
+
+    def __len__(self) -> int:
+        return len(self.points)
+
+    def take(self, rows: Tensor) -> Window:
+        """The sequences named, which may repeat."""
+        return Window(self.points[rows], self.lengths[rows], self.most)
+
+    def append(self, block: Tensor) -> Window:
+        """With P more points of each sequence, ``[B, P, D]``."""
+        grown = F.pad(self.points, (0, 0, 0, block.shape[1]))
+        slots = self.lengths[:, None] + torch.arange(block.shape[1], device=block.device)  # [B, P]
+        grown = grown.scatter(1, slots[..., None].expand_as(block), block.to(grown.dtype))
+        return Window(grown, self.lengths + block.shape[1], self.most)._trimmed()
+
+    @staticmethod
+    def joined(windows: Sequence[Window]) -> Window:
+        """Sequences of several windows as one."""
+        longest = max(window.points.shape[1] for window in windows)
+        points = [F.pad(each.points, (0, 0, 0, longest - each.points.shape[1])) for each in windows]
+        return Window(torch.cat(points), torch.cat([each.lengths for each in windows]), windows[0].most)
+
+    def _trimmed(self) -> Window:
+        """Without points that are no longer kept, and without padding that nobody needs."""
+        kept = self.lengths if self.most is None else self.lengths.clamp_max(self.most)
+        width = int(kept.max())
+        if width == self.points.shape[1]:
+            return self
+        places = (self.lengths - kept)[:, None] + torch.arange(width, device=kept.device)  # [B, width]
+        places = places.clamp_max(self.points.shape[1] - 1)  # padding of shorter ones
+        points = self.points.gather(1, places[..., None].expand(-1, -1, self.points.shape[-1]))
+        return Window(points, kept, self.most)
+
+
+def seen_points(config: ModelConfig) -> int | None:
+    """Points before a forecast that it can depend on, if their number is bounded; else None.
+
+    A token sees a window of points, and through each attending block the ``reach`` tokens up to its own,
+    which lie strides apart; the anchor is taken from ``span`` points.
+    """
+    reach, span = config.attention.reach, config.anchor.span
+    if reach is None or not span:
+        return None
+    back = config.attending_blocks * (reach - 1) * config.stride
+    return max(config.window + back, span)
