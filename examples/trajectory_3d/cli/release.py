@@ -37,6 +37,11 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--name", default="trajectory-3d", help="under which m.load will know it (default: trajectory-3d)"
     )
+    made.add_argument(
+        "--measure-again",
+        action="store_true",
+        help="RUN is a release already: measure its other contexts and horizons again, for its card",
+    )
     return made
 
 
@@ -49,8 +54,12 @@ def _release(arguments: argparse.Namespace) -> None:
     if arguments.windows is not None and arguments.windows < 2:
         raise ConfigError(f"--windows must be at least 2, got {arguments.windows}")
     # Imported here: torch costs seconds that --help and a wrong option must not.
-    from examples.trajectory_3d.release.build import build_release  # noqa: PLC0415
+    from examples.trajectory_3d.release.build import build_release, measure_again  # noqa: PLC0415
 
+    if arguments.measure_again:
+        folder = measure_again(arguments.run, baselines=arguments.baselines.split(","))
+        print(f"{folder}: card.json, MODEL_CARD.md")
+        return
     folder = build_release(
         arguments.run,
         arguments.output,

@@ -16,8 +16,10 @@ from examples.trajectory_3d.config import ExperimentConfig
 from examples.trajectory_3d.model_discovery import FoundModel, model_at
 from examples.trajectory_3d.release.card import make_card
 from examples.trajectory_3d.release.card_text import render_card
+from examples.trajectory_3d.release.conditions import measure_conditions
+from examples.trajectory_3d.trained_model import released_experiment
 from examples.trajectory_3d.weights import DEFAULT_NAME
-from m.checkpoint import load_checkpoint, load_model
+from m.checkpoint import load_checkpoint, load_model, write_text_atomic
 from m.checkpoint.safetensors import CONFIG_NAME, WEIGHTS_NAME
 from m.config import ConfigError, load_config
 from m.moe import MoESequenceRegressor
@@ -99,6 +101,33 @@ def build_release(
         for file in (CARD_JSON, CARD_TEXT, CONFIG_NAME, WEIGHTS_NAME):
             os.replace(draft / file, folder / file)  # noqa: PTH105  (the documented atomic primitive)
     return folder
+
+
+def measure_again(folder: str | Path, *, baselines: Sequence[str] = ("all",)) -> Path:
+    """Put new figures for other contexts and horizons into the card of a release.
+
+    For code that forecasts differently with the same weights; its other figures stay.
+
+    Args:
+        folder: of the release.
+        baselines: classical forecasters that stand beside it, at least one.
+
+    Returns:
+        The folder.
+
+    Raises:
+        ConfigError: no card there, or no baselines or an unknown one.
+        CheckpointError: the weights cannot be read.
+    """
+    _check_baselines(baselines)
+    path = Path(folder)
+    dataset = released_experiment(path / CARD_JSON, ()).dataset
+    card = json.loads((path / CARD_JSON).read_text(encoding="utf-8"))
+    count = card["conditions"][0]["windows"]
+    card["conditions"] = measure_conditions(load(path), make_baselines(baselines), dataset, count)
+    write_text_atomic(path / CARD_JSON, json.dumps(card, indent=1, allow_nan=False) + "\n")
+    write_text_atomic(path / CARD_TEXT, render_card(card))
+    return path
 
 
 def _experiment(found: FoundModel) -> ExperimentConfig:
