@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 QUANTILE_PATHS = 100  # sampled paths behind a quantile that has no closed form
 _LEAST_CAPACITY = 32  # slots
-_MOST_TOKENS = 2**16  # in a pass, while paths are drawn
+_MOST_TOKENS = 2**11  # in a pass, while paths are drawn; others wait so long at most
 _CACHE_BUDGET = 2**28  # bytes of copied caches held at once while paths are drawn
 
 
