@@ -36,7 +36,7 @@ class Window:
 
     def take(self, rows: Tensor) -> Window:
         """The sequences named, which may repeat."""
-        return Window(self.points[rows], self.lengths[rows], self.most)
+        return Window(self.points[rows], self.lengths[rows], self.most)._trimmed()
 
     def append(self, block: Tensor) -> Window:
         """With P more points of each sequence, ``[B, P, D]``."""

@@ -134,14 +134,18 @@ def test_whoever_joins_when_nothing_changes_for_anybody(asked, most_rows):
         assert_as_alone(model, job, wish | {"seed": 3})
 
 
-def test_many_paths_are_drawn_in_pieces_as_a_forecast_draws_them(monkeypatch):
-    model = model_of("points")
+@pytest.mark.parametrize("kind", ["points", "fresh"])
+def test_many_paths_are_drawn_in_pieces_as_a_forecast_draws_them(monkeypatch, kind):
+    model = model_of(kind)
     row = model.allocate_cache(1, 64).bytes_per_row()
     wish = {"context": walk(20, 0), "horizon": 30, "num_samples": 9, "seed": 2, "quantiles": (0.3,)}
     monkeypatch.setattr("m.moe.forecast._CACHE_BUDGET", 4 * row)
+    monkeypatch.setattr("m.moe.forecast._MOST_TOKENS", 60)
     other = {"context": walk(30, 1), "horizon": 18}
-    jobs = [read(model, wish), read(model, other)]
-    drive(Engine(model), jobs, joins=[0, 3])
+    longer = {"context": walk(31, 3), "horizon": 31, "num_samples": 9, "seed": 2}
+    jobs = [read(model, wish), read(model, other), read(model, longer)]
+    drive(Engine(model), jobs, joins=[0, 3, 0])
+    assert_as_alone(model, jobs[2], longer)
     assert_as_alone(model, jobs[0], wish)
     assert_as_alone(model, jobs[1], other)
 
