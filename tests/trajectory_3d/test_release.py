@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -182,6 +183,22 @@ def test_the_command_writes_where_it_is_told(run, tmp_path, capsys):
     forecast = load(tmp_path / "out").forecast(np.linspace(0, 1, 48).reshape(16, 3), 9)
     assert forecast.mean.shape == (9, 3)
     assert torch.is_grad_enabled()
+
+
+def test_other_conditions_can_be_measured_again(released, tmp_path, capsys):
+    copy = tmp_path / "copy"
+    shutil.copytree(released, copy)
+    before = json.loads((copy / "card.json").read_text())
+    spoiled = before | {"conditions": [each | {"position_error": 99.0} for each in before["conditions"]]}
+    (copy / "card.json").write_text(json.dumps(spoiled))
+    assert command.main([str(copy), "--measure-again", "--baselines", ",".join(FEW)]) == 0
+    after = json.loads((copy / "card.json").read_text())
+    for each, same in zip(after["conditions"], before["conditions"], strict=True):
+        assert each == pytest.approx(same, rel=1e-6)
+    assert {**after, "conditions": 0} == {**before, "conditions": 0}
+    assert (copy / "MODEL_CARD.md").read_text() == (released / "MODEL_CARD.md").read_text()
+    assert "card.json" in capsys.readouterr().out
+    assert command.main([str(tmp_path), "--measure-again"]) == 2  # no card there
 
 
 def test_the_weights_folder_lies_in_the_package():
