@@ -11,6 +11,8 @@ from torch.nn import functional as F
 
 from m.moe.config import ModelConfig
 
+LEAST_POINTS = 64  # that a window may grow to, however short its context was
+
 
 @dataclass(frozen=True)
 class Window:
@@ -19,24 +21,30 @@ class Window:
     Attributes:
         points: ``[B, W, D]`` in the inputs' units.
         lengths: valid points of each, ``[B]``.
-        most: points of a sequence that are kept; earlier ones do not matter. None for all.
+        most: points of each that are kept as it grows, ``[B]``.
     """
 
     points: Tensor
     lengths: Tensor
-    most: int | None
+    most: Tensor
 
     @classmethod
     def of(cls, points: Tensor, lengths: Tensor, config: ModelConfig) -> Window:
-        """Of contexts ``[B, T, D]``; the points that no forecast of the model can depend on are left out."""
-        return cls(points, lengths, seen_points(config))._trimmed()
+        """Of contexts ``[B, T, D]``.
+
+        A window keeps as many points as its context had, or 64 where those were fewer: the work of a long
+        forecast grows with its length, not with the square of it. Points that no forecast of the model can
+        depend on are left out.
+        """
+        most, seen = lengths.clamp_min(LEAST_POINTS), seen_points(config)
+        return cls(points, lengths, most if seen is None else most.clamp_max(seen))._trimmed()
 
     def __len__(self) -> int:
         return len(self.points)
 
     def take(self, rows: Tensor) -> Window:
         """The sequences named, which may repeat."""
-        return Window(self.points[rows], self.lengths[rows], self.most)._trimmed()
+        return Window(self.points[rows], self.lengths[rows], self.most[rows])._trimmed()
 
     def append(self, block: Tensor) -> Window:
         """With P more points of each sequence, ``[B, P, D]``."""
@@ -50,13 +58,16 @@ class Window:
         """Sequences of several windows as one."""
         longest = max(window.points.shape[1] for window in windows)
         points = [F.pad(each.points, (0, 0, 0, longest - each.points.shape[1])) for each in windows]
-        return Window(torch.cat(points), torch.cat([each.lengths for each in windows]), windows[0].most)
+        lengths, most = (
+            torch.cat(parts) for parts in zip(*((w.lengths, w.most) for w in windows), strict=True)
+        )
+        return Window(torch.cat(points), lengths, most)
 
     def _trimmed(self) -> Window:
         """Without points that are no longer kept, and without padding that nobody needs."""
-        kept = self.lengths if self.most is None else self.lengths.clamp_max(self.most)
+        kept = torch.minimum(self.lengths, self.most)
         width = int(kept.max())
-        if width == self.points.shape[1]:
+        if width == self.points.shape[1] and torch.equal(kept, self.lengths):
             return self
         places = (self.lengths - kept)[:, None] + torch.arange(width, device=kept.device)  # [B, width]
         places = places.clamp_max(self.points.shape[1] - 1)  # padding of shorter ones

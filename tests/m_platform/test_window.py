@@ -8,13 +8,13 @@ from hypothesis import strategies as st
 from reference import small_config, small_model
 
 from m.moe.config import AnchorConfig, AttentionConfig
-from m.moe.window import Window, seen_points
+from m.moe.window import LEAST_POINTS, Window, seen_points
 
 
 @settings(deadline=None)
 @given(
     lengths=st.lists(st.integers(1, 12), min_size=1, max_size=4),
-    most=st.sampled_from([None, 1, 5, 9]),
+    most=st.lists(st.sampled_from([1, 5, 9, 1000]), min_size=4, max_size=4),
     blocks=st.integers(0, 4),
 )
 def test_windows_grow_as_lists_do(lengths, most, blocks):
@@ -23,13 +23,13 @@ def test_windows_grow_as_lists_do(lengths, most, blocks):
     points = torch.full((len(paths), max(lengths), 2), torch.nan, dtype=torch.float64)
     for row, path in zip(points, paths, strict=True):
         row[: len(path)] = path
-    window = Window(points, torch.tensor(lengths), most)
-    window = window._trimmed()
+    window = Window(points, torch.tensor(lengths), torch.tensor(most[: len(lengths)]))
+    window = window.take(torch.arange(len(lengths)))
     for _ in range(blocks):
         block = torch.randn(len(paths), 3, 2, generator=rng, dtype=torch.float64)
         window = window.append(block)
         paths = [torch.cat((path, new)) for path, new in zip(paths, block, strict=True)]
-    kept = [path if most is None else path[-most:] for path in paths]
+    kept = [path[-limit:] for path, limit in zip(paths, most, strict=False)]
     assert window.lengths.tolist() == [len(path) for path in kept]
     assert window.points.shape[1] == max(len(path) for path in kept)
     for row, path in zip(window.points, kept, strict=True):
@@ -67,3 +67,11 @@ def test_no_point_before_those_seen_matters_and_the_first_of_them_does():
 )
 def test_where_nothing_bounds_them_all_points_count(changes):
     assert seen_points(small_config(**(BOUNDED | changes))) is None
+
+
+def test_a_window_keeps_what_its_context_had_but_not_less_than_its_share():
+    config = small_config()
+    window = Window.of(torch.zeros(2, 100, 3), torch.tensor([100, 10]), config)
+    for _ in range(50):
+        window = window.append(torch.ones(2, 4, 3))
+    assert window.lengths.tolist() == [100, LEAST_POINTS]
