@@ -30,11 +30,12 @@ class AnchorConfig:
             equivariance to reflection, and half as much to learn.
         span: anchoring points at most, counted back from the last; 0 for all. Long contexts are then
             normalised as the shorter ones of training were.
-        rolling: when a forecast goes on from its own points, ``fresh`` reads the last points (as many as the
-            context had, or 64) anew with each block, by an anchor of their own: every block is then as good as a first one, by what is known.
-            ``held`` keeps the anchor and with it the cached keys of all that was read, and reads the block
-            alone: less work where a token holds few points, but training shows few points that lie far
-            from their anchor, and errors grow faster (docs/experiments.md).
+        rolling: when a forecast goes on from its own points, ``fresh`` reads the last points (as many as
+            the context had, or 64) anew with each block, by an anchor of their own: by what is known,
+            every block is then as good as a first one. ``held`` keeps the anchor and with it the cached
+            keys of all that was read, and reads the block alone: less work where a token holds few points,
+            but training shows few points that lie far from their anchor, and errors grow faster
+            (docs/experiments.md).
         min_points: in training a sequence's anchor comes from a prefix of random length, at least
             this long, as a serving session anchors on the context it was opened with.
         whole_context_share: share of training sequences anchored on their whole context instead,
