@@ -53,8 +53,8 @@ class Load:
         clients: that asked at once.
         requests: answered.
         per_second: of them.
-        p50_ms: median latency; p99_ms likewise.
-        p99_ms: of a hundred requests, one took longer.
+        p50_ms: median latency.
+        p99_ms: latency that one request of a hundred exceeded.
         lost: requests without an answer of status 200.
         difference: largest from `model.forecast`, metres.
     """

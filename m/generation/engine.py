@@ -77,6 +77,7 @@ class EngineCounts:
         self.points_read += read
         self.points_reused += reused
         if load is not None:
+            load = load.double()  # float32 would stand still at 2**24
             self.expert_tokens = load if self.expert_tokens is None else self.expert_tokens + load
 
 
@@ -140,13 +141,14 @@ class Engine:
     def step(self) -> list[Job]:
         """Read the contexts of jobs that join, and roll every lane on by P points.
 
-        An error in what belongs to one job ends that job alone: see `Job.failure`.
+        An error in what belongs to one job ends that job alone: see `Job.failure`. One in a pass by which
+        lanes roll on ends all jobs in it: which of them is to blame is not known.
 
         Returns:
             The jobs that are finished now, or have failed.
 
         Raises:
-            Exception: of a pass that jobs share; which of them is to blame is not known.
+            Exception: what no request can bring about, see `OF_ONE_REQUEST`.
         """
         ended: list[Job] = []
         with inference(self.model):
@@ -191,7 +193,7 @@ class Engine:
             except OF_ONE_REQUEST as error:
                 self._fail(job, error, ended)
                 continue
-            beginning += bool(task.continuation and task.continuation.before is None)
+            beginning += job.session is not None and job.session.start and job.session.id not in self.sessions
             capacity = self.reader.capacity(task.rows, job.request.horizon)
             groups.setdefault((capacity, self._rolls(job)), []).append(task)
         yield from groups.values()
@@ -205,7 +207,7 @@ class Engine:
         what = self.sessions.continuation(
             push, request.points[0], int(request.anchored[0]), beginning=beginning
         )
-        keep = what.hold_points > 0 and not push.end
+        keep = not push.end and self.sessions.may_continue(what)
         return _Task(job, [_continued(what, keep=keep)], what)
 
     def _admitted(self) -> list[Job]:
@@ -278,7 +280,12 @@ class Engine:
 
     def _advance(self, running: RunningLanes, ended: list[Job]) -> None:
         """One forward pass over lanes; those that are done make room."""
-        self._forward(running)
+        try:
+            self._forward(running)
+        except OF_ONE_REQUEST as error:
+            for job in {id(job): job for job, _ in running}.values():
+                self._fail(job, error, ended)
+            return
         for job, lane in list(running):
             if job.failure is not None:
                 continue

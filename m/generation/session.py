@@ -108,7 +108,7 @@ class SessionStore:
         most: open at once. A new one takes the place of the one that has rested longest, if it has rested
             ``idle_seconds``; else it is refused.
         idle_seconds: without a push, after which a session is forgotten.
-        most_points: of a context; one that would be longer is made from the last ones.
+        most_points: of a context that grew by pushes; one that would be longer is made from the last ones.
         most_drift: standard deviations of the anchoring points that a new point may lie from them, root mean
             square over the channels; beyond, the session takes a new anchor, from its last points.
         clock: seconds.
@@ -194,12 +194,19 @@ class SessionStore:
         self.reanchored += reanchored
         self._sessions.pop(push.id, None)
         if not push.end:
-            self._sessions[push.id] = Session(state, what.context, past, what.hold_points, self._clock())
+            context = what.context
+            if len(context) > self._most_points:  # opened with more: the next push reads the last ones anew
+                context = context[-self._most_points :].clone()
+            self._sessions[push.id] = Session(state, context, past, what.hold_points, self._clock())
         return state
 
     def forget(self, name: str) -> None:
         """Forget a session, if it is open."""
         self._sessions.pop(name, None)
+
+    def may_continue(self, what: Continuation) -> bool:
+        """Whether the next push could go on from what is read now, with the same anchor."""
+        return what.hold_points > 0 and len(what.context) < self._most_points
 
     def _may_hold(self, before: Session, past: Past, points: Tensor, hold: int) -> bool:
         """Whether a session goes on with its anchor."""

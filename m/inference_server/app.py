@@ -17,6 +17,7 @@ from m.inference_server.host import Host
 from m.inference_server.limits import Limits
 from m.inference_server.native import native_face
 from m.inference_server.open_inference.face import open_inference_face
+from m.inference_server.open_inference.requests import HEADER_LENGTH
 from m.inference_server.page.routes import page_face
 from m.inference_server.probes import figures, open_probes
 from m.inference_server.stream import stream_face
@@ -60,11 +61,16 @@ def create_app(host: Host, *, limits: Limits | None = None, access: Access | Non
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(Exception, _bug)
-    if access.origins:
-        app.add_middleware(
-            CORSMiddleware, allow_origins=list(access.origins), allow_methods=["*"], allow_headers=["*"]
-        )
     app.add_middleware(Guard, host=host, access=access, body_bytes=(limits or Limits()).body_bytes)
+    if access.origins:
+        # Around the guard: a browser asks without the key first, and must be able to read a refusal.
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=list(access.origins),
+            allow_methods=["*"],
+            allow_headers=["*"],
+            expose_headers=["Retry-After", HEADER_LENGTH],
+        )
     _forget_unprocessable(app)
     return app
 

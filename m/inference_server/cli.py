@@ -75,9 +75,9 @@ def settings_of(arguments: argparse.Namespace) -> ServeSettings:
     """What `add_serving` has read.
 
     Raises:
-        ValueError: a limit that makes no sense.
+        ValueError: a limit or a key that makes no sense.
     """
-    from m.inference_server.guard import origins_of  # noqa: PLC0415  (imports torch and FastAPI)
+    from m.inference_server.guard import check_key, origins_of  # noqa: PLC0415  (imports torch and FastAPI)
     from m.inference_server.limits import Limits  # noqa: PLC0415
     from m.inference_server.runner import ServeSettings  # noqa: PLC0415
 
@@ -95,7 +95,7 @@ def settings_of(arguments: argparse.Namespace) -> ServeSettings:
         host=arguments.host,
         port=arguments.port,
         limits=limits,
-        key=arguments.key or os.environ.get(KEY_VARIABLE) or None,
+        key=check_key(os.environ.get(KEY_VARIABLE) or None if arguments.key is None else arguments.key),
         origins=origins_of(arguments.allow_origin),
         notice_seconds=arguments.notice_seconds,
         drain_seconds=arguments.drain_seconds,

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hmac
+import re
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from http import HTTPStatus
+from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
@@ -19,9 +21,10 @@ from m.inference_server.web import error_response
 
 OPEN_PATHS = frozenset({"/", "/docs", "/livez", "/readyz", "/health", "/v2/health/live", "/v2/health/ready"})
 OPEN_FOLDERS = ("/static/",)
+_KEY = re.compile(r"[!-~]+")
 KEY_PROTOCOL = "m.key."  # before the key, among the subprotocols of a WebSocket: browsers can set no header
 STREAM_PROTOCOL = "m.stream"
-_OWN_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
+_HARMLESS = frozenset({"GET", "HEAD", "OPTIONS"})  # a page that sends these without leave learns nothing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,8 +34,8 @@ class Access:
     Attributes:
         key: that clients must give as ``Authorization: Bearer KEY``; None for none.
         origins: of pages of other servers whose scripts may ask; ``*`` for all.
-        local_only: refuse requests that name this machine otherwise than ``localhost``: a page elsewhere
-            whose name was made to point here could else ask (DNS rebinding).
+        local_only: refuse requests that name this machine otherwise than ``localhost`` or by a loopback
+            address: a page elsewhere whose name was made to point here could else ask (DNS rebinding).
     """
 
     key: str | None = None
@@ -84,14 +87,17 @@ class Guard:
     def _refusal(self, scope: Scope) -> RequestError | None:
         """Why a connection is not served, if it is not."""
         headers = Headers(scope=scope)
-        if self._access.local_only and _name(headers.get("host", "")) not in _OWN_NAMES:
+        if self._access.local_only and not _is_loopback(_name(headers.get("host", ""))):
             return RequestError(
                 HTTPStatus.FORBIDDEN,
                 "this server answers to localhost only; start it with another --host to serve a network",
             )
         origin = headers.get("origin")
-        if scope["type"] == "websocket" and origin is not None and not self._may_ask(origin, headers):
-            return RequestError(HTTPStatus.FORBIDDEN, f"pages of {origin} may not ask this server")
+        if origin is not None and _does_something(scope) and not self._may_ask(origin, headers):
+            return RequestError(
+                HTTPStatus.FORBIDDEN,
+                f"pages of {origin[:200]} may not ask this server; start it with --allow-origin to let them",
+            )
         if (
             self._access.key is not None
             and not _is_open(scope["path"])
@@ -106,9 +112,9 @@ class Guard:
         return None
 
     def _may_ask(self, origin: str, headers: Headers) -> bool:
-        """Whether a page may open a WebSocket; browsers do not stop it as they stop other requests."""
+        """Whether a page may send work here; a browser asks nobody about that, it only keeps the answer."""
         allowed = self._access.origins
-        return "*" in allowed or origin in allowed or urlsplit(origin).netloc == headers.get("host", "")
+        return "*" in allowed or origin in allowed or _place(origin) == headers.get("host", "").lower()
 
     def _knows_key(self, scope: Scope, headers: Headers) -> bool:
         kind, _, given = headers.get("authorization", "").partition(" ")
@@ -148,8 +154,21 @@ class Guard:
         server.metrics.request_seconds.labels(route).observe(seconds)
 
 
+def _does_something(scope: Scope) -> bool:
+    """Whether a connection can do more than read."""
+    return scope["type"] == "websocket" or scope["method"] not in _HARMLESS
+
+
 def _method(name: str) -> str:
     return name if name in ("GET", "POST", "HEAD", "OPTIONS", "PUT", "DELETE", "PATCH") else "other"
+
+
+def _place(origin: str) -> str | None:
+    """Name and port in an Origin header, as the Host header has them; None where it names no place."""
+    try:
+        return urlsplit(origin).netloc.lower() or None
+    except ValueError:
+        return None
 
 
 def _name(host: str) -> str:
@@ -160,6 +179,14 @@ def _name(host: str) -> str:
         return ""
 
 
+def _is_loopback(name: str) -> bool:
+    """Whether a name can only be this machine's own: no other server of names decides about it."""
+    try:
+        return name == "localhost" or ip_address(name).is_loopback
+    except ValueError:
+        return False
+
+
 def _is_open(path: str) -> bool:
     return path in OPEN_PATHS or path.startswith(OPEN_FOLDERS)
 
@@ -167,6 +194,20 @@ def _is_open(path: str) -> bool:
 def _same(given: str, key: str) -> bool:
     """Compare in a time that tells nothing."""
     return hmac.compare_digest(given.encode(), key.encode())
+
+
+def check_key(key: str | None) -> str | None:
+    """The key, if clients can send it: in a header, and among the subprotocols of a WebSocket.
+
+    Raises:
+        ValueError: it is empty, or holds signs that a header cannot.
+    """
+    if key is not None and not _KEY.fullmatch(key):
+        raise ValueError(
+            "the key must be letters, digits and signs of ASCII without spaces, at least one; "
+            "leave it out to serve without a key"
+        )
+    return key
 
 
 def origins_of(values: Iterable[str]) -> tuple[str, ...]:

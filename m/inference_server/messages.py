@@ -112,7 +112,11 @@ class Wishes(Options):
         Raises:
             RequestError: 400; times that fit no even grid, or session words without a session.
         """
-        points, clock = read_clock(points, dt=self.dt, timestamps=self.timestamps, resample=self.resample)
+        points, clock = read_clock(
+            points, dt=self.dt, timestamps=self.timestamps, resample=self.resample, lengths=self.lengths
+        )
+        if clock is not None:
+            clock.check(horizon)
         session = None
         if self.session_id is not None:
             session = SessionPush(

@@ -122,7 +122,8 @@ async def _serve(
             await asyncio.sleep(settings.notice_seconds)
         server.should_exit = True
         await answering
-        return await _farewell(host, loading, watching, settings)
+        code = await _farewell(host, loading, watching, settings)
+        return code or int(server.cut_off)
     finally:
         watching.cancel()
 
@@ -172,7 +173,18 @@ def _signalled(loop: asyncio.AbstractEventLoop) -> asyncio.Future[None]:
 
 
 class _Uvicorn(uvicorn.Server):
-    """Leaves signals to us: uvicorn would raise them again at its end, and the process end by them."""
+    """Leaves signals to us: uvicorn would raise them again at its end, and the process end by them.
+
+    Attributes:
+        cut_off: whether requests were given up at the end, because they took too long.
+    """
+
+    cut_off = False
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Close the port and wait for those who are in, as long as they may take."""
+        await super().shutdown(sockets)
+        self.cut_off = bool(self.server_state.tasks)  # cancelled just now, and not gone yet
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:

@@ -100,7 +100,7 @@ class _Conversation:
         return reply(served, model=server.name, path_name="points", routing=request.return_routing)
 
     def _forget(self) -> None:
-        """End the session: nobody else knows its name."""
+        """End the session, which may be open although nothing was answered: nobody else knows its name."""
         server = self._host.server_if_loaded
-        if server is not None and self._open:
+        if server is not None:
             server.forget_session(self._session)

@@ -275,6 +275,36 @@ def test_a_request_that_cannot_be_held_takes_nobody_along():
     assert_as_alone(model, modest, {"context": walk(9, 1), "horizon": 10})
 
 
+@pytest.mark.parametrize("kind", ["points", "fresh"])
+def test_an_error_while_rolling_on_ends_those_in_the_pass_and_no_others(kind, monkeypatch):
+    model = model_of(kind)
+    engine = Engine(model)
+    jobs = [Job.read(model, walk(9, seed), 10) for seed in range(2)]
+    for job in jobs:
+        engine.submit(job)
+    with monkeypatch.context() as patch:
+        patch.setattr(engine, "_forward", lambda running: 1 // 0)
+        assert engine.step() == jobs
+    assert [type(job.failure) for job in jobs] == [ZeroDivisionError] * 2
+    assert not engine.busy
+    wish = {"context": walk(9, 2), "horizon": 10}
+    later = read(model, wish)
+    assert drive(engine, [later]) == [later]
+    assert_as_alone(model, later, wish)
+    assert engine.counts.finished == 1
+
+
+def test_counts_of_experts_go_on_beyond_what_single_precision_counts():
+    model = model_of("points")
+    engine = Engine(model)
+    drive(engine, [Job.read(model, walk(9, 0), 3)])
+    engine.counts.expert_tokens += 2**24
+    before = engine.counts.expert_tokens.sum().item()
+    for seed in range(3):
+        drive(engine, [Job.read(model, walk(1, seed), 3)])
+    assert engine.counts.expert_tokens.sum().item() == before + 3 * 2 * 2  # top 2 of each of 2 layers
+
+
 def test_what_needs_no_rolling_on_passes_what_waits_for_room():
     model = model_of("points")
     runs = Job.read(model, walk(9, 0), 400, num_samples=7, seed=0)

@@ -225,6 +225,34 @@ def test_sessions_are_bounded_and_those_at_rest_make_room():
     assert [type(job.failure) for job in jobs] == [type(None), type(None), TooManySessionsError]
 
 
+def test_beginning_anew_takes_no_place_from_others():
+    model = small_model()
+    engine = Engine(model, sessions=SessionStore(most=2))
+    push(engine, walk(9), 3, SessionPush("a", start=True))
+    jobs = [Job.read(model, walk(9), 3, session=SessionPush(name, start=True)) for name in "ab"]
+    for job in jobs:
+        engine.submit(job)
+    while engine.busy:
+        engine.step()
+    assert [job.failure for job in jobs] == [None, None]
+
+
+def test_a_session_opened_with_too_many_points_remembers_the_last_ones():
+    model = small_model()
+    engine = Engine(model, sessions=SessionStore(most_points=16, most_drift=1e9))
+    path = walk(60)
+    opened = push(engine, path[:50], 3, SessionPush("a", start=True, hold_points=HOLD))
+    assert opened.session.context_points == 50
+    assert_whole(opened, model, path[:50], 3)
+    held = engine.sessions._sessions["a"]
+    assert held.past is None  # nothing could go on from it
+    assert len(held.context) == 16
+    result = push(engine, path[50:51], 3, SessionPush("a"))
+    assert result.session.reanchored
+    assert result.session.points == 51
+    assert_whole(result, model, path[:51], 3)
+
+
 def test_a_push_that_cannot_be_read_leaves_the_session_as_it_was(monkeypatch):
     model = small_model()
     engine = Engine(model)

@@ -143,6 +143,14 @@ def test_times_of_the_forecast(client, model):
     assert_close(dated["mean"], model.forecast(path, 3).mean)
 
 
+def test_times_of_padded_contexts_count_from_their_own_ends(client):
+    body = {"points": walk(10, 0, 2).tolist(), "horizon": 2, "dt": 0.5, "lengths": [10, 4]}
+    answer = client.post("/v1/forecast", json=body).json()
+    np.testing.assert_allclose(answer["timestamps"], [[5.0, 5.5], [2.0, 2.5]])
+    alone = {"points": walk(10).tolist(), "horizon": 2, "dt": 0.5, "lengths": [4]}
+    np.testing.assert_allclose(client.post("/v1/forecast", json=alone).json()["timestamps"], [2.0, 2.5])
+
+
 def test_uneven_times_are_refused_or_interpolated(client, model):
     rng = np.random.default_rng(0)
     times = np.cumsum(rng.uniform(0.5, 1.5, 30))
@@ -229,11 +237,19 @@ def test_a_stream_that_ends_leaves_no_session(url, client):
             await socket.recv()
             assert client.get("/stats").json()["sessions"] == before + 1
 
-    asyncio.run(talk())
-    deadline = time.monotonic() + 5
-    while client.get("/stats").json()["sessions"] != before:
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    async def talk_in_vain():
+        """What is refused only for its answer has begun a session all the same."""
+        async with websockets.connect(url.replace("http", "ws") + "/v1/stream") as socket:
+            await socket.send(json.dumps({"points": walk(9).tolist(), "horizon": 3, "temperature": 1e308}))
+            assert json.loads(await socket.recv())["status"] == 400
+            assert client.get("/stats").json()["sessions"] == before + 1
+
+    for conversation in (talk, talk_in_vain):
+        asyncio.run(conversation())
+        deadline = time.monotonic() + 5
+        while client.get("/stats").json()["sessions"] != before:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
 
 
 # ---- refusals ----
@@ -266,6 +282,17 @@ WRONG = [
     ({"dt": 1.0, "timestamps": list(range(9))}, "not both"),
     ({"timestamps": [1, 1, 2, 3, 4, 5, 6, 7, 8]}, "increase"),
     ({"timestamps": [1, 2]}, "timestamps"),
+    ({"points": [1, 2, 3], "dt": 1.0}, "shape"),
+    ({"points": [1, 2, 3], "timestamps": [1, 2, 3]}, "shape"),
+    ({"dt": 1e308}, "times of the forecast go beyond"),
+    ({"points": walk(2).tolist(), "timestamps": [-1.7e308, 1.7e308], "resample": True}, "finite"),
+    ({"points": walk(4).tolist(), "timestamps": [0, 5e-324, 1e-323, 1e10], "resample": True}, "interpolated"),
+    (
+        {"points": [[1e308] * 3, [-1e308] * 3, [0] * 3], "timestamps": [0, 1, 3], "resample": True},
+        "interpolated",
+    ),
+    ({"lengths": [5], "timestamps": list(range(9))}, "padded"),
+    ({"lengths": [5, 5], "dt": 1.0}, "lengths"),
     ({"session_id": "nobody"}, None),
     ({"session_start": True}, "session_id"),
     ({"hold_points": 3}, "session_id"),
@@ -392,8 +419,42 @@ def test_pages_of_others_may_not_ask(client, url):
     asked = {"origin": "http://evil.example", "access-control-request-method": "POST"}
     answer = client.options("/v1/forecast", headers=asked)
     assert "access-control-allow-origin" not in answer.headers
-    assert client.get("/readyz", headers={"host": "evil.example"}).status_code == 403
-    assert client.get("/readyz", headers={"host": "localhost:1"}).status_code == 200
+    for path, body in (("/v1/forecast", GOOD), ("/v2/models/small/generate", {"context": GOOD["points"]})):
+        content = json.dumps(body)
+        for origin in ("http://evil.example", "null", "http://[", "http://localhost:1"):
+            # Such a request a browser sends without asking first.
+            headers = {"origin": origin, "content-type": "text/plain"}
+            answer = client.post(path, content=content, headers=headers)
+            assert answer.status_code == 403, origin
+            assert "--allow-origin" in answer.json()["error"]
+        own = client.post(path, content=content, headers={"origin": url, "content-type": "application/json"})
+        assert own.status_code == 200
+    assert client.get("/v1/model", headers={"origin": "http://evil.example"}).status_code == 200
+
+
+def test_only_names_of_this_machine_are_answered(client):
+    for name, status in (
+        ("evil.example", 403), ("localhost.evil.example", 403), ("127.0.0.1.evil.example", 403),
+        ("192.168.0.1", 403), ("", 403), ("[", 403),
+        ("localhost:1", 200), ("LOCALHOST", 200), ("127.0.0.2:80", 200), ("[::1]:80", 200),
+    ):  # fmt: skip
+        assert client.get("/readyz", headers={"host": name}).status_code == status, name
+
+
+def test_pages_that_may_ask_can_do_so_with_a_key():
+    access = Access(key="sesame", origins=("http://friend.example",))
+    server = InferenceServer(model=small_model(), name="small", device="cpu")
+    with running(server, access=access) as url, httpx.Client(base_url=url) as client:
+        friend = {"origin": "http://friend.example"}
+        wanted = {"access-control-request-method": "POST", "access-control-request-headers": "authorization"}
+        first = client.options("/v1/forecast", headers=friend | wanted)  # browsers send no key with this one
+        assert first.status_code == 200
+        assert "authorization" in first.headers["access-control-allow-headers"]
+        for key, status in (("sesame", 200), ("wrong", 401)):
+            headers = friend | {"authorization": f"Bearer {key}"}
+            answer = client.post("/v1/forecast", json=GOOD, headers=headers)
+            assert answer.status_code == status
+            assert answer.headers["access-control-allow-origin"] == "http://friend.example"
 
 
 # ---- full, late, loading, gone ----

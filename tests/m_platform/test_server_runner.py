@@ -73,7 +73,7 @@ def test_sigterm_under_load_answers_everybody_and_exits_0(release):
         answers, begun = [], threading.Barrier(13)
 
         def ask(number):
-            body = {"points": PATH, "horizon": 400, "num_samples": 20, "seed": number}
+            body = {"points": PATH, "horizon": 150, "num_samples": 20, "seed": number}
             begun.wait(PATIENCE)
             answers.append(httpx.post(url + "/v1/forecast", json=body, timeout=PATIENCE))
 
@@ -88,9 +88,33 @@ def test_sigterm_under_load_answers_everybody_and_exits_0(release):
         for thread in threads:
             thread.join(PATIENCE)
         assert [answer.status_code for answer in answers] == [200] * 12
-        assert all(np.shape(answer.json()["samples"]) == (20, 400, 3) for answer in answers)
+        assert all(np.shape(answer.json()["samples"]) == (20, 150, 3) for answer in answers)
         assert running.wait(PATIENCE) == 0
         assert running.stderr.read() == ""
+
+
+def test_who_takes_too_long_is_cut_off_and_the_exit_code_tells(release):
+    with process(release, "--port", 0, "--drain-seconds", 1) as (running, url):
+        wait_until_ready(url)
+        failures = []
+
+        def ask():
+            body = {"points": PATH, "horizon": 1024, "num_samples": 1000}
+            try:
+                failures.append(httpx.post(url + "/v1/forecast", json=body, timeout=PATIENCE).status_code)
+            except httpx.HTTPError as error:
+                failures.append(error)
+
+        thread = threading.Thread(target=ask)
+        thread.start()
+        deadline = time.monotonic() + PATIENCE
+        while httpx.get(url + "/stats").json()["waiting"] < 1:
+            assert time.monotonic() < deadline
+        running.send_signal(signal.SIGTERM)
+        assert running.wait(PATIENCE) == 1
+        thread.join(PATIENCE)
+        assert failures
+        assert failures != [200]
 
 
 def test_ctrl_c_ends_it_too(release):
@@ -202,6 +226,9 @@ def test_a_taken_port_is_an_error_and_no_move(release, capsys):
         (["trajectory-3d", "--device", "quantum"], "quantum"),
         (["trajectory-3d", "--most-batch", "0"], "batch"),
         (["trajectory-3d", "--timeout", "0"], "timeout"),
+        (["trajectory-3d", "--key", ""], "key"),
+        (["trajectory-3d", "--key", "open sesame"], "key"),
+        (["trajectory-3d", "--key", "sésame"], "key"),
     ],
 )
 def test_wrong_requests_are_told_at_once(arguments, says, capsys):
