@@ -25,7 +25,7 @@ from m.generation.reading import Reader, Reading, Row
 from m.generation.running import RunningLanes
 from m.generation.session import Continuation, SessionStore
 from m.moe.anchor import Anchor, join_anchors
-from m.moe.forecast import feed_back, inference, read_window, rolls_on
+from m.moe.forecast import feed_back, inference, read_window, rolls_on, rounded_capacity
 from m.moe.model import MoESequenceRegressor
 from m.moe.window import Window
 
@@ -86,6 +86,13 @@ def _continued(what: Continuation, *, keep: bool) -> Row:
     return Row(what.points, what.context, what.anchored, what.past, keep=keep, shared=False)
 
 
+def _kind(held: KVCache | Window) -> tuple[str, int]:
+    """Lanes of one kind go on together: caches of one capacity, windows of like width."""
+    if isinstance(held, KVCache):
+        return "cache", held.capacity
+    return "window", rounded_capacity(int(held.most.max()))
+
+
 class Engine:
     """Serves jobs through one model.
 
@@ -114,7 +121,7 @@ class Engine:
         self.counts = EngineCounts()
         self._most_rows = most_rows
         self._waiting: deque[Job] = deque()
-        self._running: dict[int, RunningLanes] = {}  # by capacity of caches, 0 without; none is empty
+        self._running: dict[tuple[str, int], RunningLanes] = {}  # by `_kind`; none is empty
 
     @property
     def busy(self) -> bool:
@@ -164,7 +171,13 @@ class Engine:
         self._running = {capacity: running for capacity, running in self._running.items() if len(running)}
 
     def _fail(self, job: Job, error: Exception, ended: list[Job]) -> None:
-        """End one job with its error."""
+        """End one job with its error.
+
+        Raises:
+            torch.AcceleratorError: that is what it was; the device can do nothing more.
+        """
+        if isinstance(error, torch.AcceleratorError):
+            raise error
         job.failure = error
         self.drop([job])
         ended.append(job)
@@ -271,7 +284,7 @@ class Engine:
             if not lane.done:
                 if lane.held is None:
                     raise RuntimeError("a lane that rolls on needs something to go on from")
-                alike = lane.held.capacity if isinstance(lane.held, KVCache) else 0
+                alike = _kind(lane.held)
                 self._running.setdefault(alike, RunningLanes()).add(job, lane)
                 return
             lane = job.accept(lane)

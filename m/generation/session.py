@@ -157,7 +157,7 @@ class SessionStore:
             UnknownSessionError: no such session, and the push does not begin one.
             TooManySessionsError: there is no room for another one.
         """
-        self._forget_idle()
+        self.forget_idle()
         if push.start:
             if push.id not in self._sessions and len(self._sessions) + beginning >= self._most:
                 raise TooManySessionsError(
@@ -225,7 +225,8 @@ class SessionStore:
         away = past.anchor.normalise(points[None].to(past.anchor.location)).square().mean(-1).sqrt()
         return bool((away > self._most_drift).any())
 
-    def _forget_idle(self) -> None:
+    def forget_idle(self) -> None:
+        """Forget sessions that rested too long."""
         now = self._clock()
         for name, session in list(self._sessions.items()):
             if now - session.used <= self._idle:

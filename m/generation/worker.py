@@ -189,6 +189,8 @@ class EngineWorker:
 
     def _turn(self) -> bool:
         """Take in what came, do one step, answer what is done; False when there is nothing more to do."""
+        if not self.engine.busy:
+            self.engine.sessions.forget_idle()  # a turn is at most a second away
         self._take_in(wait=not self.engine.busy and not self._closing)
         self._drop_lost()
         if self._abandoning or (self._closing and not self.engine.busy and self._inbox.empty()):

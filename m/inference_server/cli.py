@@ -66,6 +66,8 @@ _LIMITS = (
     ("context", 4096, "points of a context"),
     ("horizon", 1024, "points to forecast"),
     ("samples", 1000, "paths per context"),
+    ("context-points", 2**16, "points of all contexts of a request"),
+    ("forecast-points", 2**18, "points of all paths of a request"),
     ("waiting", 256, "requests that may wait or run at once"),
     ("sessions", 256, "open sessions"),
 )
@@ -87,6 +89,8 @@ def settings_of(arguments: argparse.Namespace) -> ServeSettings:
         context=arguments.most_context,
         horizon=arguments.most_horizon,
         samples=arguments.most_samples,
+        context_points=arguments.most_context_points,
+        forecast_points=arguments.most_forecast_points,
         waiting=arguments.most_waiting,
         sessions=arguments.most_sessions,
         timeout_seconds=arguments.timeout,
@@ -133,11 +137,21 @@ def run_server(model: str, arguments: argparse.Namespace, *, name: str | None = 
             ),
             name=called,
             settings=settings,
-            announce=lambda text: print(text, flush=True),
+            announce=lambda text: _announce(text, settings),
         )
     except (ConfigError, CheckpointError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+
+
+def _announce(text: str, settings: ServeSettings) -> None:
+    """Say where the server is, and whom it lets in."""
+    print(text, flush=True)
+    if not settings.loopback and settings.key is None:
+        print(
+            f"warning: whoever reaches {settings.host} can use this server; --key would ask for a key",
+            file=sys.stderr,
+        )
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -20,6 +20,8 @@ class Limits:
         horizon: points to forecast.
         samples: paths per context.
         quantiles: levels in one request.
+        context_points: of all contexts of a request.
+        forecast_points: of all paths of a request, drawn ones included: the size of its answer.
         waiting: requests that may wait or run at once.
         sessions: that may be open at once.
         session_seconds: without a push, after which a session may be forgotten.
@@ -34,6 +36,8 @@ class Limits:
     horizon: int = 1024
     samples: int = 1000
     quantiles: int = 32
+    context_points: int = 2**16
+    forecast_points: int = 2**18
     waiting: int = 256
     sessions: int = 256
     session_seconds: float = 600.0
@@ -42,7 +46,8 @@ class Limits:
     prefix_bytes: int = 64 * 2**20
 
     def __post_init__(self) -> None:
-        for name in ("batch", "context", "horizon", "samples", "quantiles", "waiting", "sessions"):
+        counts = ("batch", "context", "horizon", "samples", "quantiles", "waiting", "sessions")
+        for name in (*counts, "context_points", "forecast_points"):
             at_least(f"limits.{name}", getattr(self, name), 1)
         at_least("limits.body_bytes", self.body_bytes, 1024)
         at_least("limits.session_points", self.session_points, 16)
@@ -64,6 +69,11 @@ class Limits:
             "points of the horizon": (horizon, self.horizon),
             "samples": (samples or 0, self.samples),
             "quantile levels": (len(quantiles), self.quantiles),
+            "points of all contexts": (contexts * points, self.context_points),
+            "points of all paths": (
+                contexts * horizon * (1 + (samples or 0) + len(quantiles)),
+                self.forecast_points,
+            ),
         }
         for what, (asked, most) in found.items():
             if asked > most:

@@ -15,6 +15,7 @@ from typing import Any
 
 import uvicorn
 
+from m._checks import between
 from m.config import ConfigError
 from m.inference_server.app import create_app
 from m.inference_server.guard import Access
@@ -24,6 +25,7 @@ from m.inference_server.server import InferenceServer
 
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 8080
+_LONGEST_WAIT = 3600.0  # seconds
 _BACKLOG = 1024
 _LOOPBACK = ("127.", "::1", "localhost")
 _log = logging.getLogger("m.inference_server")
@@ -51,6 +53,10 @@ class ServeSettings:
     origins: tuple[str, ...] = ()
     notice_seconds: float = 0.0
     drain_seconds: float = 30.0
+
+    def __post_init__(self) -> None:
+        for name in ("notice_seconds", "drain_seconds"):
+            between(name, getattr(self, name), 0.0, _LONGEST_WAIT)
 
     @property
     def loopback(self) -> bool:

@@ -268,7 +268,11 @@ def cache_capacity(config: ModelConfig, length: int, horizon: int) -> int:
     Rounded up to 32, 48, 64, 96, 128, ...: paths that roll on together share a cache, so few sizes are
     better; and alone they have the same, so that both ways round alike.
     """
-    needed = length + points_fed_back(config, horizon)
+    return rounded_capacity(length + points_fed_back(config, horizon))
+
+
+def rounded_capacity(needed: int) -> int:
+    """The next of 32, 48, 64, 96, 128, ..."""
     capacity = _LEAST_CAPACITY
     while capacity < needed:
         capacity *= 2

@@ -356,3 +356,16 @@ def test_wrong_requests_are_refused_before_they_reach_the_engine():
     job = Job.read(model, walk(9, 0), 8)
     with pytest.raises(RuntimeError, match="not known yet"):
         job.result()
+
+
+def test_a_device_that_can_do_nothing_more_ends_the_engine(monkeypatch):
+    model = model_of("fresh")
+    engine = Engine(model)
+    engine.submit(Job.read(model, walk(9, 0), 3))
+
+    def broken(*_):
+        raise torch.AcceleratorError("device-side assert")
+
+    monkeypatch.setattr(engine.reader, "read", broken)
+    with pytest.raises(torch.AcceleratorError):
+        engine.step()

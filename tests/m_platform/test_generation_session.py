@@ -1,6 +1,7 @@
 """Sessions: pushed piece by piece, a path is forecast as if it had been sent whole."""
 
 import asyncio
+import time
 
 import numpy as np
 import pytest
@@ -251,6 +252,22 @@ def test_a_session_opened_with_too_many_points_remembers_the_last_ones():
     assert result.session.reanchored
     assert result.session.points == 51
     assert_whole(result, model, path[:51], 3)
+
+
+def test_sessions_at_rest_are_forgotten_without_anybody_asking():
+    model, now = small_model(), [0.0]
+    worker = EngineWorker(Engine(model, sessions=SessionStore(idle_seconds=10.0, clock=lambda: now[0])))
+    try:
+        job = Job.read(model, walk(9), 3, session=SessionPush("a", start=True))
+        worker.submit(job).future.result(20)
+        assert len(worker.engine.sessions) == 1
+        now[0] = 11.0
+        deadline = time.monotonic() + 20
+        while len(worker.engine.sessions):
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+    finally:
+        worker.close()
 
 
 def test_a_push_that_cannot_be_read_leaves_the_session_as_it_was(monkeypatch):

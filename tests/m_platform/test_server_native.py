@@ -20,7 +20,16 @@ from m.inference_server import InferenceServer, Limits, RequestError
 from m.inference_server.guard import Access
 from m.inference_server.host import Host
 
-LIMITS = Limits(batch=4, context=60, horizon=40, samples=8, quantiles=3, body_bytes=50_000)
+LIMITS = Limits(
+    context_points=200,
+    forecast_points=1000,
+    batch=4,
+    context=60,
+    horizon=40,
+    samples=8,
+    quantiles=3,
+    body_bytes=50_000,
+)
 
 
 def walk(length, seed=0, batch=None, channels=3):
@@ -299,6 +308,8 @@ WRONG = [
     ({"session_id": ""}, "session_id"),
     ({"timeout": 0}, "timeout"),
     ({"unknown": 1}, "unknown"),
+    ({"points": walk(55, 0, 4).tolist()}, "220 points of all contexts .* 200"),
+    ({"points": walk(9, 0, 4).tolist(), "num_samples": 8, "horizon": 30}, "1080 points of all paths .* 1000"),
     ({"anchor_points": 2**64}, "anchor_points"),
     ({"lengths": [2**63]}, "lengths"),
     ({"temperature": 1e308}, "beyond what numbers hold"),

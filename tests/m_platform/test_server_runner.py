@@ -99,7 +99,7 @@ def test_who_takes_too_long_is_cut_off_and_the_exit_code_tells(release):
         failures = []
 
         def ask():
-            body = {"points": PATH, "horizon": 1024, "num_samples": 1000}
+            body = {"points": PATH, "horizon": 1024, "num_samples": 250}
             try:
                 failures.append(httpx.post(url + "/v1/forecast", json=body, timeout=PATIENCE).status_code)
             except httpx.HTTPError as error:
@@ -115,6 +115,13 @@ def test_who_takes_too_long_is_cut_off_and_the_exit_code_tells(release):
         thread.join(PATIENCE)
         assert failures
         assert failures != [200]
+
+
+def test_an_open_server_without_a_key_warns(release):
+    with process(release, "--port", 0, "--host", "0.0.0.0") as (running, url):
+        running.terminate()
+        assert running.wait(PATIENCE) == 0
+        assert "--key" in running.stderr.read()
 
 
 def test_ctrl_c_ends_it_too(release):
@@ -226,6 +233,8 @@ def test_a_taken_port_is_an_error_and_no_move(release, capsys):
         (["trajectory-3d", "--device", "quantum"], "quantum"),
         (["trajectory-3d", "--most-batch", "0"], "batch"),
         (["trajectory-3d", "--timeout", "0"], "timeout"),
+        (["trajectory-3d", "--drain-seconds", "-1"], "drain_seconds"),
+        (["trajectory-3d", "--notice-seconds", "inf"], "notice_seconds"),
         (["trajectory-3d", "--key", ""], "key"),
         (["trajectory-3d", "--key", "open sesame"], "key"),
         (["trajectory-3d", "--key", "sésame"], "key"),
