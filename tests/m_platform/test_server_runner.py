@@ -118,7 +118,7 @@ def test_who_takes_too_long_is_cut_off_and_the_exit_code_tells(release):
 
 
 def test_an_open_server_without_a_key_warns(release):
-    with process(release, "--port", 0, "--host", "0.0.0.0") as (running, url):
+    with process(release, "--port", 0, "--host", "0.0.0.0") as (running, _):
         running.terminate()
         assert running.wait(PATIENCE) == 0
         assert "--key" in running.stderr.read()
