@@ -32,6 +32,8 @@ def apply_activation(hidden: Tensor, activation: Activation) -> Tensor:
     """
     if not is_gated(activation):
         return _PLAIN[activation](hidden)
+    if not torch.is_grad_enabled():  # then a function with a gradient of its own only costs time
+        return _Gated.forward(hidden, _GATES[activation])
     gated: Tensor = _Gated.apply(hidden, _GATES[activation])  # type: ignore[no-untyped-call]
     return gated
 

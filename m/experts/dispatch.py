@@ -71,10 +71,17 @@ class _Take(torch.autograd.Function):
         return (back.sum(1) if copies != 1 else back.squeeze(1)), None, None
 
 
+def _take(x: Tensor, index: Tensor, inverse: Tensor) -> Tensor:
+    """``x[index]``; where no gradient is asked, a function with its own costs more than the indexing."""
+    if not torch.is_grad_enabled():
+        return x[index]
+    taken: Tensor = _Take.apply(x, index, inverse)  # type: ignore[no-untyped-call]
+    return taken
+
+
 def sort_by_expert(tokens: Tensor, plan: Dispatch) -> Tensor:
     """Copy each of N tokens to its K places: ``[N, D] -> [N*K, D]``, sorted by expert."""
-    sorted_tokens: Tensor = _Take.apply(tokens, plan.source, plan.inverse)  # type: ignore[no-untyped-call]
-    return sorted_tokens
+    return _take(tokens, plan.source, plan.inverse)
 
 
 def combine(outputs: Tensor, weights: Tensor, plan: Dispatch) -> Tensor:
@@ -89,6 +96,6 @@ def combine(outputs: Tensor, weights: Tensor, plan: Dispatch) -> Tensor:
         ``[N, D]`` in the type of the gate weights (float32 under autocast).
     """
     tokens, k = weights.shape
-    unsorted: Tensor = _Take.apply(outputs, plan.inverse, plan.order)  # type: ignore[no-untyped-call]
+    unsorted = _take(outputs, plan.inverse, plan.order)
     by_token = unsorted.view(tokens, k, outputs.shape[-1])  # [N, K, D]
     return (by_token * weights.unsqueeze(-1)).sum(1)

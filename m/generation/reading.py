@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 
 import torch
 from torch import Tensor
@@ -237,7 +238,8 @@ class Reader:
         if self.prefixes is not None and cache is not None:
             for row, each in enumerate(found):
                 self.prefixes.keep(each.chain, cache, row, each.grid, outcome.routes.get(row))
-        parts = torch.split(rows, [len(request) for request in requests])
+        ends = list(accumulate(len(request) for request in requests))
+        parts = [range(end - len(request), end) for request, end in zip(requests, ends, strict=True)]
         rolls = points_fed_back(self.model.config, horizon) > 0
         readings = [
             outcome.reading(request, mine, missing, rolls=rolls, warm=warm)
@@ -318,12 +320,17 @@ class _Outcome:
     routes: dict[int, Routes]
 
     def reading(
-        self, request: Sequence[_Found], mine: Tensor, missing: Sequence[Tensor], *, rolls: bool, warm: bool
+        self, request: Sequence[_Found], numbers: range, missing: Sequence[Tensor], *, rolls: bool, warm: bool
     ) -> Reading:
         """The part of one request."""
-        numbers = mine.tolist()
+        mine = slice(
+            numbers.start, numbers.stop
+        )  # views: an index for each part would cost more than the rest
+        device = self.window.lengths.device
         kept = any(each.row.keep for each in request)
-        cache = self.cache.take(mine) if self.cache is not None and (rolls or kept) else None
+        cache = None
+        if self.cache is not None and (rolls or kept):  # a copy: what is remembered must not hold the others
+            cache = self.cache.take(torch.arange(numbers.start, numbers.stop, device=device))
         if warm and self.routes:
             routing = Routes.record([self.routes[n] for n in numbers])
         else:
@@ -335,7 +342,7 @@ class _Outcome:
         return Reading(
             self.anchor.take(mine),
             self.next.at((mine,)),
-            torch.tensor([each.row.length for each in request], device=mine.device),
+            torch.tensor([each.row.length for each in request], device=device),
             self.window.take(mine),
             cache if rolls else None,
             routing,
@@ -392,7 +399,7 @@ def _stacked(paths: Sequence[Tensor]) -> Tensor:
     )
 
 
-def _select(routing: RoutingRecord, rows: Tensor, tokens: int) -> RoutingRecord:
+def _select(routing: RoutingRecord, rows: slice, tokens: int) -> RoutingRecord:
     """Some sequences of a record, and their first tokens."""
     layers = [
         LayerRouting(

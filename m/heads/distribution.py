@@ -42,7 +42,7 @@ class StepDistribution:
     step_correlation: Tensor
     degrees_of_freedom: Tensor | None = None
 
-    def at(self, index: tuple[Tensor, ...]) -> StepDistribution:
+    def at(self, index: tuple[Tensor | slice, ...]) -> StepDistribution:
         """Select leading positions, as indexing a tensor does."""
         return replace(self, location=self.location[index], scale=self.scale[index])
 

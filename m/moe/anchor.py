@@ -64,7 +64,7 @@ class Anchor:
         shape = (*self.location.shape[:-1], target_dim)
         return Anchor(self.location.new_zeros(shape), self.scale.new_ones(shape))
 
-    def take(self, rows: Tensor) -> Anchor:
+    def take(self, rows: Tensor | slice) -> Anchor:
         """The anchors of the sequences named, which may repeat."""
         axes = None if self.axes is None else self.axes[rows]
         return Anchor(self.location[rows], self.scale[rows], axes)

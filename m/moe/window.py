@@ -42,7 +42,7 @@ class Window:
     def __len__(self) -> int:
         return len(self.points)
 
-    def take(self, rows: Tensor) -> Window:
+    def take(self, rows: Tensor | slice) -> Window:
         """The sequences named, which may repeat."""
         return Window(self.points[rows], self.lengths[rows], self.most[rows])._trimmed()
 

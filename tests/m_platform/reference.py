@@ -12,6 +12,25 @@ from m.moe.config import AnchorConfig, AttentionConfig, ExpertsConfig, HeadConfi
 CAUSAL_ROUTERS = ("topk", "topk_bias", "sinkhorn", "dense")
 
 
+# What generation must do alike for: tokens of a point each or strides apart, anchors held or taken anew.
+MODELS = {
+    "points": {"anchor": AnchorConfig(rolling="held")},
+    "fresh": {},
+    "strided": {
+        "window": 8,
+        "stride": 8,
+        "attention": AttentionConfig(n_heads=4, reach=2),
+        "anchor": AnchorConfig(rolling="held"),
+    },
+    "turned": {
+        "window": 8,
+        "stride": 6,
+        "anchor": AnchorConfig(orientation="motion", mirror=True, span=12),
+        "head": HeadConfig(prediction_steps=4, distribution="student_t"),
+    },
+}
+
+
 def small_config(router: str | RouterConfig = "topk", **changes) -> ModelConfig:
     if isinstance(router, str):
         router = RouterConfig(kind=router, n_experts=4, top_k=2)

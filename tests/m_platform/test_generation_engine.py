@@ -5,28 +5,10 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from reference import CAUSAL_ROUTERS, small_model
+from reference import CAUSAL_ROUTERS, MODELS, small_model
 
 from m.attention.cache import KVCache
 from m.generation import Engine, Job
-from m.moe.config import AnchorConfig, AttentionConfig, HeadConfig
-
-MODELS = {
-    "points": {"anchor": AnchorConfig(rolling="held")},
-    "fresh": {},
-    "strided": {
-        "window": 8,
-        "stride": 8,
-        "attention": AttentionConfig(n_heads=4, reach=2),
-        "anchor": AnchorConfig(rolling="held"),
-    },
-    "turned": {
-        "window": 8,
-        "stride": 6,
-        "anchor": AnchorConfig(orientation="motion", mirror=True, span=12),
-        "head": HeadConfig(prediction_steps=4, distribution="student_t"),
-    },
-}
 
 
 def model_of(kind, router="topk"):

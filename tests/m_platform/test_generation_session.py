@@ -8,31 +8,14 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from reference import CAUSAL_ROUTERS, small_model
+from reference import CAUSAL_ROUTERS, MODELS, small_model
 
 from m import load
 from m.generation import Engine, EngineWorker, Job
 from m.generation.errors import TooManySessionsError, UnknownSessionError
 from m.generation.prefix import PrefixCache
 from m.generation.session import SessionPush, SessionStore
-from m.moe.config import AnchorConfig, AttentionConfig, HeadConfig
 
-MODELS = {
-    "points": {"anchor": AnchorConfig(rolling="held")},
-    "fresh": {},
-    "strided": {
-        "window": 8,
-        "stride": 8,
-        "attention": AttentionConfig(n_heads=4, reach=2),
-        "anchor": AnchorConfig(rolling="held"),
-    },
-    "turned": {
-        "window": 8,
-        "stride": 6,
-        "anchor": AnchorConfig(orientation="motion", mirror=True, span=12),
-        "head": HeadConfig(prediction_steps=4, distribution="student_t"),
-    },
-}
 HOLD = 1000
 
 

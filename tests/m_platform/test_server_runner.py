@@ -159,25 +159,17 @@ sys.exit(serve(lambda: InferenceServer(sys.argv[1], "cpu"), name="walker",
 """
 
 
-def test_a_killed_engine_turns_readiness_off_and_ends_the_process(release):
+def test_a_killed_engine_ends_the_process(release):
     start = [sys.executable, "-c", DYING, str(release)]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     with subprocess.Popen(start, text=True, env=os.environ | {"PYTHONUNBUFFERED": "1"}, **pipes) as running:
         try:
             url = re.search(r"http://\S+", running.stdout.readline())[0]
             wait_until_ready(url)
-            statuses = set()
             running.stdin.write("\n")
             running.stdin.flush()
-            deadline = time.monotonic() + PATIENCE
-            while running.poll() is None and time.monotonic() < deadline:
-                try:
-                    statuses.add(httpx.get(url + "/readyz").status_code)
-                except httpx.HTTPError:
-                    break
             assert running.wait(PATIENCE) == 1
             assert "the engine died" in running.stderr.read()
-            assert statuses <= {200, 503}
         finally:
             if running.poll() is None:
                 running.kill()
