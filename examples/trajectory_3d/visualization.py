@@ -134,11 +134,7 @@ def plot_prediction_grid(
     Raises:
         ValueError: if shapes do not belong together.
     """
-    if not 1 <= len(labels) == len(context) == len(truth) == len(forecast.mean):
-        raise ValueError(
-            f"a prediction grid needs one label, context, truth and forecast per window, at least one; got "
-            f"{len(labels)}, {len(context)}, {len(truth)} and {len(forecast.mean)}"
-        )
+    _check_windows(labels, context, truth, forecast)
     figure = new_figure(3.3 * max(len(labels), 2), 6.4, title)
     grid = figure.add_gridspec(2, len(labels), height_ratios=[1.9, 1.0])
     for column, label in enumerate(labels):
@@ -155,6 +151,17 @@ def plot_prediction_grid(
         handles=_legend(PathForecast(forecast.mean)), loc="outside lower center", ncols=4, frameon=False
     )
     return figure
+
+
+def _check_windows(
+    labels: Sequence[str], context: FloatArray, truth: FloatArray, forecast: PathForecast
+) -> None:
+    """Refuse windows side by side of which not all have everything."""
+    if not 1 <= len(labels) == len(context) == len(truth) == len(forecast.mean):
+        raise ValueError(
+            f"windows side by side need one label, context, truth and forecast each, and one at least; got "
+            f"{len(labels)}, {len(context)}, {len(truth)} and {len(forecast.mean)}"
+        )
 
 
 def plot_forecast_fans(
@@ -180,10 +187,9 @@ def plot_forecast_fans(
         ValueError: if shapes do not belong together, or without samples.
     """
     samples = forecast.samples
-    if samples is None or not 1 <= len(labels) == len(context) == len(truth) == len(forecast.mean):
-        raise ValueError(
-            "a picture of fans needs one label, context, truth and samples per window, at least one"
-        )
+    if samples is None:
+        raise ValueError("a picture of fans needs paths drawn from the forecast; ask it for samples")
+    _check_windows(labels, context, truth, forecast)
     figure = new_figure(3.4 * max(len(labels), 2), 7.2, title)
     figure.set_layout_engine("constrained", rect=(0.0, 0.0, 0.97, 1.0))  # no engine sees a view's z label
     grid = figure.add_gridspec(2, len(labels), height_ratios=[1.35, 1.0])

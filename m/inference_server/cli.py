@@ -119,8 +119,9 @@ def run_server(model: str, arguments: argparse.Namespace, *, name: str | None = 
     from m._checks import at_least  # noqa: PLC0415
     from m.checkpoint import CheckpointError  # noqa: PLC0415
     from m.config import ConfigError  # noqa: PLC0415
+    from m.device import choose_device  # noqa: PLC0415
     from m.inference_server.runner import serve  # noqa: PLC0415
-    from m.inference_server.server import InferenceServer, choose_device, model_name  # noqa: PLC0415
+    from m.inference_server.server import InferenceServer, model_name  # noqa: PLC0415
     from m.release import locate  # noqa: PLC0415
 
     try:

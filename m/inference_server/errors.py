@@ -62,6 +62,10 @@ _KNOWN: tuple[tuple[tuple[type[Exception], ...], HTTPStatus, str], ...] = (
 )
 
 
+# All that `error_of` has words for; anything else is a bug.
+EXPECTED: tuple[type[Exception], ...] = (RequestError, *(kind for kinds, _, _ in _KNOWN for kind in kinds))
+
+
 def bad_request(message: str) -> RequestError:
     """The request itself is wrong."""
     return RequestError(HTTPStatus.BAD_REQUEST, message)

@@ -12,13 +12,14 @@ import numpy as np
 import torch
 from pydantic import ValidationError
 
+from m.device import choose_device
 from m.generation.engine import Engine
 from m.generation.job import Job
 from m.generation.prefix import PrefixCache
 from m.generation.result import GenerationResult
 from m.generation.session import SessionStore
 from m.generation.worker import EngineWorker, Ticket
-from m.inference_server.errors import bad_request, beyond_numbers, describe_invalid, error_of
+from m.inference_server.errors import EXPECTED, bad_request, beyond_numbers, describe_invalid, error_of
 from m.inference_server.limits import Limits
 from m.inference_server.messages import ForecastRequest, InferRequest
 from m.inference_server.metrics import ServerMetrics
@@ -121,7 +122,7 @@ class InferenceServer:
             ticket = self._submit(wish)
             result = await self.worker.wait(ticket)
             _check_finite(result)
-        except Exception as error:
+        except EXPECTED as error:
             refusal = error_of(error)
             self.metrics.refused(refusal.status)
             raise refusal from error
@@ -219,23 +220,6 @@ def _check_finite(result: GenerationResult) -> None:
         np.isfinite(part).all() for part in (result.mean, result.points, *drawn, *result.quantiles.values())
     ):
         raise beyond_numbers()
-
-
-def choose_device(name: str) -> torch.device:
-    """The device that a name means; ``auto`` is CUDA where there is one.
-
-    Raises:
-        ValueError: it cannot be used here.
-    """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:  # what torch raises for one it lacks
-        reason = str(error).splitlines()[0]
-        raise ValueError(f"device {name} cannot be used here: {reason}; try auto") from None
-    return device
 
 
 def model_name(path: str | Path) -> str:

@@ -7,12 +7,39 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import numpy as np
 import uvicorn
 
 from m.inference_server import InferenceServer, Limits
 from m.inference_server.app import create_app
 from m.inference_server.guard import Access
 from m.inference_server.host import Host
+
+
+def walk(length, seed=0, batch=None, channels=3, origin=100.0):
+    """A random walk away from the origin, ``[length, channels]`` or a batch of them."""
+    rng = np.random.default_rng(seed)
+    shape = (length, channels) if batch is None else (batch, length, channels)
+    return rng.standard_normal(shape).cumsum(axis=-2) + origin * rng.standard_normal(channels)
+
+
+def assert_close(answer, expected):
+    """To 1e-5 of the expected values' size."""
+    expected = np.asarray(expected)
+    np.testing.assert_allclose(answer, expected, rtol=0, atol=1e-5 * (np.ptp(expected) + 1))
+
+
+SMALL_LIMITS = Limits(
+    context_points=200,
+    forecast_points=1000,
+    batch=4,
+    context=60,
+    horizon=40,
+    samples=8,
+    quantiles=3,
+    body_bytes=50_000,
+)
+GOOD = {"points": walk(9).tolist(), "horizon": 3}
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from reference import small_model
-from serving import running
+from serving import assert_close, running, walk
 
 from m.inference_server import InferenceServer, Limits, RequestError
 from m.inference_server.host import Host
@@ -24,12 +24,6 @@ from m.inference_server.open_inference.tensors import decode, encode
 
 LIMITS = Limits(batch=4, context=60, horizon=1000, samples=8, quantiles=3, body_bytes=50_000)
 MODEL = "/v2/models/small"
-
-
-def walk(length, seed=0, batch=None):
-    rng = np.random.default_rng(seed)
-    shape = (length, 3) if batch is None else (batch, length, 3)
-    return rng.standard_normal(shape).cumsum(axis=-2) + 100 * rng.standard_normal(3)
 
 
 @pytest.fixture(scope="module")
@@ -52,11 +46,6 @@ def url(server):
 def client(url):
     with httpx.Client(base_url=url, timeout=20) as found:
         yield found
-
-
-def assert_close(answer, expected):
-    expected = np.asarray(expected)
-    np.testing.assert_allclose(answer, expected, rtol=0, atol=1e-5 * (np.ptp(expected) + 1))
 
 
 def tensor(name, values, datatype="FP64", **changes):

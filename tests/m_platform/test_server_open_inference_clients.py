@@ -1,11 +1,13 @@
 """Triton's own clients, unmodified: every call they have gets an answer they understand."""
 
 import asyncio
+from functools import partial
 
 import numpy as np
 import pytest
+import serving
 from reference import small_model
-from serving import running
+from serving import assert_close, running
 
 from m.inference_server import InferenceServer, Limits
 
@@ -14,13 +16,8 @@ aio = pytest.importorskip("tritonclient.http.aio")
 InferenceServerException = pytest.importorskip("tritonclient.utils").InferenceServerException
 
 LIMITS = Limits(batch=4, context=60, horizon=40, samples=8, body_bytes=100_000)
+walk = partial(serving.walk, origin=10.0)
 DATATYPES = {"float64": "FP64", "float32": "FP32", "float16": "FP16", "int64": "INT64", "int32": "INT32"}
-
-
-def walk(length, seed=0, batch=None):
-    rng = np.random.default_rng(seed)
-    shape = (length, 3) if batch is None else (batch, length, 3)
-    return rng.standard_normal(shape).cumsum(axis=-2) + 10 * rng.standard_normal(3)
 
 
 @pytest.fixture(scope="module")
@@ -39,11 +36,6 @@ def address(model):
 def client(address):
     with http.InferenceServerClient(address, concurrency=4) as found:
         yield found
-
-
-def assert_close(answer, expected):
-    expected = np.asarray(expected)
-    np.testing.assert_allclose(answer, expected, rtol=0, atol=1e-5 * (np.ptp(expected) + 1))
 
 
 def given(name, values, *, binary=True, of=http):

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 from reference import small_model
-from serving import running
+from serving import assert_close, running, walk
 
 from m.inference_server import InferenceServer, Limits
 from m.inference_server.frequency import Frequency, advance, forecast_start
@@ -26,11 +26,6 @@ from m.inference_server.timeseries_messages import (
 
 FORECAST, MODELS = "/v1/timeseries/forecast", "/v1/timeseries/models"
 LIMITS = Limits(batch=4, context=60, horizon=40, samples=8, quantiles=3, body_bytes=20_000)
-
-
-def walk(length, seed=0, channels=3):
-    rng = np.random.default_rng(seed)
-    return rng.standard_normal((length, channels)).cumsum(axis=0) + 100 * rng.standard_normal(channels)
 
 
 def series(points, **changes):
@@ -75,11 +70,6 @@ def scalar_client(scalar_model):
     server = InferenceServer(model=scalar_model, name="scalar", device="cpu")
     with running(server) as url, httpx.Client(base_url=url, timeout=20) as found:
         yield found
-
-
-def assert_close(answer, expected):
-    expected = np.asarray(expected)
-    np.testing.assert_allclose(answer, expected, rtol=0, atol=1e-5 * (np.ptp(expected) + 1))
 
 
 def asked(client, content):

@@ -34,17 +34,12 @@ def resolve_device(name: str) -> torch.device:
     Raises:
         ConfigError: no such device here.
     """
-    import torch  # noqa: PLC0415  (seconds; only once the command really runs)
+    from m.device import choose_device  # noqa: PLC0415  (torch: seconds; only once the command really runs)
 
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).splitlines()[0]
-        raise ConfigError(f"--device {name} cannot be used here: {reason}; try --device auto") from error
-    return device
+        return choose_device(name)
+    except ValueError as error:
+        raise ConfigError(f"--{error}") from error
 
 
 def parse_with_overrides(
