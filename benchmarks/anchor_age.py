@@ -3,8 +3,8 @@
     python -m benchmarks.anchor_age --model trajectory-3d --windows 250
 
 Contexts of the model's own test stream, of 64 points before the anchor and so many after it; the error of the
-next 16 points with the anchor held, and with one taken from the last points. The last line printed is one JSON
-document.
+next 16 points with the anchor held, and with one taken from the last points. The last line printed is one
+JSON document.
 """
 
 from __future__ import annotations
