@@ -159,7 +159,7 @@ def _check_windows(
     """Refuse windows side by side of which not all have everything."""
     if not 1 <= len(labels) == len(context) == len(truth) == len(forecast.mean):
         raise ValueError(
-            f"a picture of windows needs one label, context, truth and forecast per window, at least one; got "
+            f"pictures need one label, context, truth and forecast per window, at least one; got "
             f"{len(labels)}, {len(context)}, {len(truth)} and {len(forecast.mean)}"
         )
 
