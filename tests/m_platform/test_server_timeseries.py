@@ -2,6 +2,7 @@
 
 import json
 import re
+import threading
 import time
 from datetime import UTC, datetime, timedelta, timezone
 
@@ -14,6 +15,7 @@ from pydantic import TypeAdapter
 from reference import small_model
 from serving import assert_close, running, walk
 
+from m.generation import EngineWorker, QueueFullError
 from m.inference_server import InferenceServer, Limits
 from m.inference_server.frequency import Frequency, advance, forecast_start
 from m.inference_server.guard import Access
@@ -397,6 +399,20 @@ def test_other_faces_keep_their_own_words(client):
 
 def test_a_full_server_says_so():
     server = InferenceServer(model=small_model(), name="small", device="cpu", limits=Limits(waiting=1))
+    refused_both = threading.Event()
+    worker, answers = server.worker, []
+
+    def submit(job, *, timeout=None):
+        try:
+            return EngineWorker.submit(worker, job, timeout=timeout)
+        except QueueFullError:
+            answers.append("full")
+            if len(answers) == 2:
+                refused_both.set()
+            raise
+
+    worker.submit = submit
+    worker.call(lambda engine: refused_both.wait(10))  # no forecast is done before both others came
     with running(server) as url:
         content = httpx.post(url + FORECAST, json=body(GOOD, GOOD, GOOD), timeout=20).json()
     assert content["status"] == "partial"
