@@ -49,9 +49,9 @@ class Anchor:
         """
         location, scale = distribution.location.to(self.location.dtype), distribution.scale
         lead = location.ndim - 3
-        per_step = [t.reshape(len(t), *(1,) * lead, *t.shape[1:]) for t in (self.location, self.scale)]
+        per_step = [t.reshape(t.shape[0], *(1,) * lead, *t.shape[1:]) for t in (self.location, self.scale)]
         if self.axes is not None:
-            axes = self.axes.reshape(len(self.axes), *(1,) * lead, *self.axes.shape[1:])
+            axes = self.axes.reshape(self.axes.shape[0], *(1,) * lead, *self.axes.shape[1:])
             location = location @ axes
             # Contours are ellipsoids: along any axis the squared scale is a weighted mean of the three.
             scale = (scale.to(axes.dtype).square() @ axes.square()).sqrt()

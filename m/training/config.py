@@ -17,6 +17,8 @@ class TrainingConfig:
             a resumed run, since it decides what position N of the data stream is.
         optimizer: "adamw", or "soap" (see `m.training.soap.Soap`), whose steps cost more and learn more:
             it pays where batches are large beside the model's width.
+        soap_max_side: longest side of a matrix that SOAP turns; a step's own cost grows with its square.
+        soap_refresh_interval: optimizer steps between updates of SOAP's bases.
         learning_rate: peak rate, reached at the end of the warm-up.
         max_steps: optimizer steps of the whole run.
         gradient_clip_norm: largest L2 norm of all gradients together; 0 turns clipping off.
@@ -41,6 +43,8 @@ class TrainingConfig:
 
     batch_size: int = 32
     optimizer: Literal["adamw", "soap"] = "adamw"
+    soap_max_side: int = 256
+    soap_refresh_interval: int = 25
     learning_rate: float = 1e-3
     max_steps: int = 20_000
     gradient_clip_norm: float = 1.0
@@ -66,6 +70,8 @@ class TrainingConfig:
         for name in ("batch_size", "max_steps", "accumulation_steps"):
             at_least(f"training.{name}", getattr(self, name), 1)
         for name in ("eval_interval", "checkpoint_interval", "log_interval"):
+            at_least(f"training.{name}", getattr(self, name), 1)
+        for name in ("soap_max_side", "soap_refresh_interval"):
             at_least(f"training.{name}", getattr(self, name), 1)
         for name in ("learning_rate", "router_learning_rate_scale", "expert_learning_rate_scale"):
             positive(f"training.{name}", getattr(self, name))

@@ -64,7 +64,14 @@ def build_optimizer(
     if config.optimizer == "soap":
         device = next(iter(named.values())).device
         fast = torch.bfloat16 if choose_precision(config.precision, device).name == "bf16" else None
-        return Soap(groups, lr=config.learning_rate, betas=betas, product_type=fast)
+        return Soap(
+            groups,
+            lr=config.learning_rate,
+            betas=betas,
+            refresh_interval=config.soap_refresh_interval,
+            max_side=config.soap_max_side,
+            product_type=fast,
+        )
     fused = all(p.device.type in _FUSED_DEVICES and p.is_floating_point() for p in named.values())
     return AdamW(groups, lr=config.learning_rate, betas=betas, fused=fused)
 
