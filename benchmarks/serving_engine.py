@@ -22,9 +22,9 @@ from rich.table import Table
 
 from benchmarks.report import print_json
 from m import load
+from m.arrays import Array
 from m.generation import Engine, EngineWorker, Job
 from m.moe import MoESequenceRegressor
-from m.moe.request import Array
 
 Ask = Callable[[Array, int], Array]  # path, horizon -> forecast
 
@@ -71,11 +71,11 @@ def one_at_a_time(model: MoESequenceRegressor) -> Ask:
     return ask
 
 
-def through(worker: EngineWorker) -> Ask:
+def through(worker: EngineWorker, model: MoESequenceRegressor) -> Ask:
     """Forecasts of the engine."""
 
     def ask(path: Array, horizon: int) -> Array:
-        return worker.submit(Job.read(worker.engine.model, path, horizon)).future.result().mean
+        return worker.submit(Job.read(model, path, horizon)).future.result().mean
 
     return ask
 
@@ -105,7 +105,7 @@ def main() -> None:
     for clients in (int(text) for text in arguments.clients.split(",")):
         for way, ask in (
             ("one at a time", one_at_a_time(model)),
-            ("engine", through(worker)),
+            ("engine", through(worker, model)),
         ):
             seconds, latencies, answers = serve(ask, paths, horizons, clients)
             figure = {

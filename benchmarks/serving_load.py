@@ -37,7 +37,7 @@ from rich.table import Table
 from benchmarks.report import print_json
 from benchmarks.serving_engine import contexts
 from m import load
-from m.moe.request import Array
+from m.arrays import Array
 
 KINDS = {"continuous": 256, "one at a time": 1}  # paths that share a step
 _LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)

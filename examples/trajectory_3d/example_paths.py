@@ -15,9 +15,9 @@ from torch import Tensor
 from examples.trajectory_3d.config import ExperimentConfig
 from examples.trajectory_3d.dataset_config import DatasetConfig
 from examples.trajectory_3d.datasets import generate_motion
+from m.arrays import Array
 from m.config import load_config
 from m.inference_server.page.examples import ExamplePath
-from m.moe.request import Array
 
 CONFIG = "small_3d_moe.yaml"
 KNOWN_POINTS = 256  # of the true continuation: five seconds to be played

@@ -38,7 +38,7 @@ def rotate(heads: Tensor, by: Tensor) -> Tensor:
         by: from `rotation`.
     """
     wide = heads.to(torch.promote_types(heads.dtype, torch.float32))
-    pairs = wide.unflatten(-1, (-1, 2))  # [B, H, T, hd/2, 2]
+    pairs = wide.view(*heads.shape[:-1], -1, 2)  # [B, H, T, hd/2, 2]
     if torch.compiler.is_exporting():
         (first, second), (cosine, sine) = pairs.unbind(-1), by.unbind(-1)
         turned = torch.stack((first * cosine - second * sine, first * sine + second * cosine), dim=-1)

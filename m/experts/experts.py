@@ -106,12 +106,19 @@ class Experts(nn.Module):
         return (output * weights.sum(-1, keepdim=True)).to(tokens.dtype)
 
     def _batched(self, tokens: Tensor, experts: Tensor, weights: Tensor) -> Tensor:
-        """All experts on all tokens, summed with a gate that is zero for those not chosen."""
-        gate = torch.zeros(tokens.shape[0], self.n_experts, dtype=weights.dtype, device=tokens.device)
-        gate = gate.scatter(1, experts, weights)  # [N, E]
-        hidden = torch.einsum("nd,edf->enf", tokens, self.w_in)
-        outputs = torch.einsum("enf,efd->end", apply_activation(hidden, self.config.activation), self.w_out)
-        return torch.einsum("ne,end->nd", gate, outputs.to(gate.dtype))
+        """All experts on all tokens as one network E times as wide, gates zero for those not chosen.
+
+        No expert is left out because an example did not choose it, no shape depends on the data, and both
+        products are plain ones, which every export format knows and can quantise.
+        """
+        dim, count = tokens.shape[-1], self.n_experts
+        gate = torch.zeros_like(tokens[:, :1]).to(weights.dtype).expand(-1, count)  # [N, E]
+        gate = gate.scatter(1, experts, weights)
+        hidden = tokens @ self.w_in.transpose(0, 1).reshape(dim, -1)  # [N, E * (F or 2F)]
+        hidden = hidden.view(tokens.shape[0], count, -1)
+        hidden = apply_activation(hidden, self.config.activation)  # [N, E, F]
+        gated = hidden * gate.unsqueeze(-1).to(hidden.dtype)
+        return gated.flatten(1) @ self.w_out.reshape(-1, dim)
 
 
 class FeedForward(nn.Module):

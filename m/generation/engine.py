@@ -8,15 +8,15 @@ with: a result is that of the request alone, to the rounding of differently shap
 from __future__ import annotations
 
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
-from torch import Tensor
 
 from m.attention.cache import KVCache
+from m.generation.counts import EngineCounts
 from m.generation.errors import OF_ONE_REQUEST
 from m.generation.job import Job
 from m.generation.lane import Lane
@@ -41,49 +41,10 @@ class _Task:
     continuation: Continuation | None = None
 
 
-@dataclass
-class EngineCounts:
-    """What an engine has done so far.
-
-    Attributes:
-        steps: forward passes.
-        rows: sequences in them, summed.
-        by_rows: passes by the sequences in them.
-        finished: jobs, those that failed not counted.
-        points_read: of contexts.
-        points_reused: of contexts, those that had been read before.
-        expert_tokens: tokens that each expert served while contexts were read, ``[layers, E]``.
-    """
-
-    steps: int = 0
-    rows: int = 0
-    by_rows: Counter[int] = field(default_factory=Counter)
-    finished: int = 0
-    points_read: int = 0
-    points_reused: int = 0
-    expert_tokens: Tensor | None = None
-
-    @property
-    def hit_rate(self) -> float:
-        """Share of the points of all contexts that had been read before."""
-        points = self.points_read + self.points_reused
-        return self.points_reused / points if points else 0.0
-
-    def count(self, rows: int, load: Tensor | None = None, *, read: int = 0, reused: int = 0) -> None:
-        """Add one forward pass, and the points of contexts in it."""
-        self.steps += 1
-        self.rows += rows
-        self.by_rows[rows] += 1
-        self.points_read += read
-        self.points_reused += reused
-        if load is not None:
-            load = load.double()  # float32 would stand still at 2**24
-            self.expert_tokens = load if self.expert_tokens is None else self.expert_tokens + load
-
-
 def _continued(what: Continuation, *, keep: bool) -> Row:
     """What a session has to read."""
-    return Row(what.points, what.context, what.anchored, what.past, keep=keep, shared=False)
+    points, context = torch.from_numpy(what.points), torch.from_numpy(what.context)
+    return Row(points, context, what.anchored, what.past, keep=keep, shared=False)
 
 
 def _kind(held: KVCache | Window) -> tuple[str, int]:
@@ -122,6 +83,11 @@ class Engine:
         self._most_rows = most_rows
         self._waiting: deque[Job] = deque()
         self._running: dict[tuple[str, int], RunningLanes] = {}  # by `_kind`; none is empty
+
+    @property
+    def prefixes(self) -> PrefixCache | None:
+        """Contexts read before."""
+        return self.reader.prefixes
 
     @property
     def busy(self) -> bool:
@@ -215,7 +181,8 @@ class Engine:
         """What has to be read for a job; so many sessions begin in the same step already."""
         request, push = job.request, job.session
         if push is None:
-            parts = zip(request.points, request.lengths.tolist(), request.anchored.tolist(), strict=True)
+            points = torch.from_numpy(request.points)
+            parts = zip(points, request.lengths.tolist(), request.anchored.tolist(), strict=True)
             return _Task(job, [Row.whole(path[:length], anchored) for path, length, anchored in parts])
         what = self.sessions.continuation(
             push, request.points[0], int(request.anchored[0]), beginning=beginning
@@ -255,7 +222,8 @@ class Engine:
         unread = dict(enumerate(tasks))
         try:
             for done in self.reader.read([task.rows for task in tasks], tasks[0].job.request.horizon):
-                self.counts.count(done.rows, done.load, read=done.read, reused=done.reused)
+                load = None if done.load is None else done.load.cpu().numpy()
+                self.counts.count(done.rows, load, read=done.read, reused=done.reused)
                 for number, reading in zip(done.numbers, done.readings, strict=True):
                     self._begin(unread.pop(number), reading, ended)
         except OF_ONE_REQUEST as error:

@@ -3,38 +3,37 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any, Unpack
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from m.arrays import Array
 from m.attention.cache import KVCache
 from m.generation.lane import Lane
 from m.generation.reading import Reading
 from m.generation.result import GenerationResult
 from m.generation.session import SessionPush, SessionState
+from m.generation.strands import (
+    MEAN,
+    POINTS,
+    SAMPLES,
+    SPREAD,
+    OnBlock,
+    Strand,
+    check_lone,
+    path_strand,
+    plan_strands,
+    read_levels,
+)
 from m.moe.config import ModelConfig
-from m.moe.forecast import QUANTILE_PATHS, rolls_on, rows_at_once
+from m.moe.forecast import rolls_on, rows_at_once
 from m.moe.model import MoESequenceRegressor
-from m.moe.request import Array, ForecastOptions, ForecastRequest
+from m.moe.request import ForecastOptions, ForecastRequest
 from m.moe.window import Window
-
-OnBlock = Callable[[int, Array], None]
-
-MEAN, POINTS, SAMPLES, SPREAD = "mean", "points", "samples", "spread"
-
-
-@dataclass(frozen=True)
-class _Strand:
-    """So many paths of every context, drawn one after the other from one generator."""
-
-    name: str
-    temperature: float
-    paths: int
-    seed: int | None
 
 
 class Job:
@@ -61,10 +60,7 @@ class Job:
         session: SessionPush | None = None,
         on_block: OnBlock | None = None,
     ) -> None:
-        _check_lone(request, session, on_block)
-        for level in quantiles:
-            if not 0.0 < level < 1.0:
-                raise ValueError(f"a quantile level must lie strictly between 0 and 1, got {level}")
+        check_lone(request, session, on_block)
         self.request = request
         self.session = session
         self.model_steps = 0
@@ -75,8 +71,8 @@ class Job:
         self.session_state: SessionState | None = None
         self._taken = False
         self._config: ModelConfig = model.config
-        self._levels = tuple(dict.fromkeys(float(level) for level in quantiles))
-        self._strands = self._plan()
+        self._levels = read_levels(quantiles)
+        self._strands = plan_strands(request, self._levels, rolls=rolls_on(self._config, request.horizon))
         self._reading: Reading | None = None
         self._coming: dict[str, Iterator[Lane]] = {}  # by strand: lanes that are not made yet
         self._running: dict[str, Lane] = {}
@@ -149,7 +145,7 @@ class Job:
     @property
     def _path_name(self) -> str:
         """The strand that is the forecast path."""
-        return POINTS if self.request.temperature > 0 else MEAN
+        return path_strand(self.request)
 
     def accept(self, lane: Lane) -> Lane | None:
         """Keep the paths of a lane that is done; the lane to run after it, if there is one.
@@ -188,18 +184,7 @@ class Job:
             session=self.session_state,
         )
 
-    def _plan(self) -> list[_Strand]:
-        request = self.request
-        strands = [_Strand(MEAN, 0.0, 1, None)]
-        if request.temperature > 0:
-            strands.append(_Strand(POINTS, request.temperature, 1, request.seed))
-        if request.num_samples:
-            strands.append(_Strand(SAMPLES, request.temperature or 1.0, request.num_samples, request.seed))
-        if self._levels and rolls_on(self._config, request.horizon):
-            strands.append(_Strand(SPREAD, 1.0, QUANTILE_PATHS, 0))
-        return strands
-
-    def _lanes(self, strand: _Strand, reading: Reading) -> Iterator[Lane]:
+    def _lanes(self, strand: Strand, reading: Reading) -> Iterator[Lane]:
         """The strand's paths in pieces, as `m.moe.forecast.Rollout` draws them."""
         generator = torch.Generator().manual_seed(strand.seed) if strand.seed is not None else None
         device = reading.next.location.device
@@ -234,12 +219,3 @@ class Job:
         target = reading.anchor.for_targets(self._config.target_dim)
         exact = target.in_units(reading.next).quantile(level)[:, : self.request.horizon]
         return self.request.arrange(exact)
-
-
-def _check_lone(request: ForecastRequest, session: SessionPush | None, on_block: OnBlock | None) -> None:
-    """Refuse several contexts where there can be only one."""
-    alone = len(request.points) == 1 and int(request.lengths[0]) == request.points.shape[1]
-    if session is not None and not alone:
-        raise ValueError("a session has one path: push points [T, D], without padding")
-    if on_block is not None and len(request.points) != 1:
-        raise ValueError("points can be told as they come for one context alone")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from m.arrays import Array
 from m.attention.cache import KVCache
 from m.moe.anchor import Anchor
 from m.routing.record import LayerRouting, RoutingRecord
@@ -88,6 +89,14 @@ class Past:
     points: int
     known: Tensor
     routes: Routes | None
+
+    def drift(self, points: Array) -> float:
+        """How far new points ``[T, D]`` lie from the anchoring ones, the farthest of them.
+
+        In their standard deviations, root mean square over the channels.
+        """
+        away = self.anchor.normalise(torch.from_numpy(points)[None].to(self.anchor.location))
+        return float(away.square().mean(-1).sqrt().max())
 
 
 def fitted(held: Tensor, size: int) -> Tensor:

@@ -17,7 +17,8 @@ from m.heads.distribution import StepDistribution
 from m.moe.anchor import Anchor, compute_anchor, join_anchors
 from m.moe.forecast import cache_capacity, points_fed_back, token_spacing
 from m.moe.model import MoESequenceRegressor, SequenceOutput
-from m.moe.window import Window, seen_points
+from m.moe.seen import seen_points
+from m.moe.window import Window
 from m.routing.record import LayerRouting, RoutingRecord
 
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
+from m.arrays import Array
 from m.generation.session import SessionState
-from m.moe.request import Array
-from m.routing.record import RoutingRecord
+
+if TYPE_CHECKING:
+    from m.generation.interface import RoutingView
 
 
 @dataclass(frozen=True)
@@ -30,7 +33,7 @@ class GenerationResult:
     mean: Array
     samples: Array | None
     quantiles: dict[float, Array]
-    routing: RoutingRecord
+    routing: RoutingView
     model_steps: int
     reused_points: int = 0
     session: SessionState | None = None

@@ -5,12 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
+import numpy as np
 
+from m.arrays import Array
 from m.generation.errors import TooManySessionsError, UnknownSessionError
-from m.generation.past import Past
+
+if TYPE_CHECKING:
+    from m.generation.past import Past
 
 DEFAULT_MOST_DRIFT = 6.0
 DEFAULT_MOST_POINTS = 512
@@ -72,7 +75,7 @@ class Session:
     """
 
     state: SessionState
-    context: Tensor
+    context: Array
     past: Past | None
     hold_points: int
     used: float
@@ -92,11 +95,11 @@ class Continuation:
         hold_points: that may follow before a new anchor is taken; above 0 the past is wanted for them.
     """
 
-    points: Tensor
+    points: Array
     anchored: int
     past: Past | None
     before: Session | None
-    context: Tensor
+    context: Array
     pushed: int
     hold_points: int
 
@@ -143,7 +146,7 @@ class SessionStore:
         return name in self._sessions
 
     def continuation(
-        self, push: SessionPush, points: Tensor, anchored: int, *, beginning: int = 0
+        self, push: SessionPush, points: Array, anchored: int, *, beginning: int = 0
     ) -> Continuation:
         """What a push has to read; changes nothing but forgetting those who rested too long.
 
@@ -171,7 +174,7 @@ class SessionStore:
                 f"no session '{push.id}' is open: it has not been started, has ended, or was forgotten after "
                 f"{self._idle:g} s without a push; start it with its last points"
             )
-        context = torch.cat((before.context, points))
+        context = np.concatenate((before.context, points))
         hold = _hold(push, before)
         if before.past is not None and self._may_hold(before, before.past, points, hold):
             anchored = before.state.anchor_points
@@ -196,7 +199,7 @@ class SessionStore:
         if not push.end:
             context = what.context
             if len(context) > self._most_points:  # opened with more: the next push reads the last ones anew
-                context = context[-self._most_points :].clone()
+                context = context[-self._most_points :].copy()
             self._sessions[push.id] = Session(state, context, past, what.hold_points, self._clock())
         return state
 
@@ -208,22 +211,17 @@ class SessionStore:
         """Whether the next push could go on from what is read now, with the same anchor."""
         return what.hold_points > 0 and len(what.context) < self._most_points
 
-    def _may_hold(self, before: Session, past: Past, points: Tensor, hold: int) -> bool:
+    def _may_hold(self, before: Session, past: Past, points: Array, hold: int) -> bool:
         """Whether a session goes on with its anchor."""
         length = len(before.context) + len(points)
         if length > self._most_points or length - before.state.anchor_points > hold:
             return False
-        return not self._drifted(past, points)
+        return past.drift(points) <= self._most_drift
 
     def _kept(self, pushed: int, hold: int) -> int:
         """Points that a new context keeps: all there may be, or half where more are to follow it."""
         most = self._most_points
         return most if hold == 0 else max(most // 2, min(pushed, most))
-
-    def _drifted(self, past: Past, points: Tensor) -> bool:
-        """Whether a new point lies too far from the anchor."""
-        away = past.anchor.normalise(points[None].to(past.anchor.location)).square().mean(-1).sqrt()
-        return bool((away > self._most_drift).any())
 
     def forget_idle(self) -> None:
         """Forget sessions that rested too long."""

@@ -11,17 +11,16 @@ from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from m.generation.engine import Engine
 from m.generation.errors import (
     OF_ONE_REQUEST,
     DeadlineExceededError,
     EngineStoppedError,
     QueueFullError,
 )
-from m.generation.job import Job
+from m.generation.interface import ForecastEngine, ServedJob
 from m.generation.result import GenerationResult
 
-Errand = Callable[[Engine], None]
+Errand = Callable[[ForecastEngine], None]
 
 DEFAULT_MOST_WAITING = 1024
 _IDLE_SECONDS = 1.0  # between looks at whether to stop, when nothing comes
@@ -39,7 +38,7 @@ class Ticket:
         ended: when its result was known.
     """
 
-    job: Job
+    job: ServedJob
     deadline: float | None
     future: Future[GenerationResult] = field(default_factory=Future)
     submitted: float = field(default_factory=time.monotonic)
@@ -72,7 +71,7 @@ class EngineWorker:
         most_waiting: jobs that may wait or run at once; further ones are refused at once, not kept waiting.
     """
 
-    def __init__(self, engine: Engine, *, most_waiting: int = DEFAULT_MOST_WAITING) -> None:
+    def __init__(self, engine: ForecastEngine, *, most_waiting: int = DEFAULT_MOST_WAITING) -> None:
         if most_waiting < 1:
             raise ValueError(f"most_waiting must be at least 1, got {most_waiting}")
         self.engine = engine
@@ -103,7 +102,7 @@ class EngineWorker:
         """Jobs that wait or run; one that was cancelled counts until the next step."""
         return self._count
 
-    def submit(self, job: Job, *, timeout: float | None = None) -> Ticket:
+    def submit(self, job: ServedJob, *, timeout: float | None = None) -> Ticket:
         """Hand in a job.
 
         Args:
@@ -131,7 +130,7 @@ class EngineWorker:
         """Let the worker's thread do something small with its engine, between two steps."""
         self._inbox.put(errand)
 
-    async def run(self, job: Job, *, timeout: float | None = None) -> GenerationResult:
+    async def run(self, job: ServedJob, *, timeout: float | None = None) -> GenerationResult:
         """Hand in a job and wait for its result; cancelling the wait takes the job out.
 
         Raises:

@@ -75,11 +75,13 @@ class DistributionHead(nn.Module):
         scale = F.softplus(raw[..., 1, :, :].transpose(-1, -2)) + self.config.min_scale
         if not self.training:
             scale = scale * self.spread.to(dtype)[:, None]
-        nu = None
-        if self.config.distribution == "student_t":
-            # Above 2, so that the variance exists.
-            nu = 2.0 + F.softplus(self.raw_nu)
+        nu = self.degrees_of_freedom
         return StepDistribution(self.config.distribution, location, scale, self.step_correlation, nu)
+
+    @property
+    def degrees_of_freedom(self) -> Tensor | None:
+        """Of a Student's t, above 2 so that the variance exists; None for other families."""
+        return 2.0 + F.softplus(self.raw_nu) if self.config.distribution == "student_t" else None
 
     @torch.no_grad()
     def observe(self, target: Tensor, stated: StepDistribution) -> None:

@@ -8,7 +8,7 @@ from http import HTTPStatus
 from typing import Literal
 
 from m.inference_server.errors import BUSY_SECONDS, RequestError
-from m.inference_server.server import InferenceServer
+from m.inference_server.forecast_server import ForecastServer
 
 Status = Literal["loading", "ready", "draining", "failed"]
 _WATCH_SECONDS = 0.2  # between looks at whether the engine lives
@@ -22,15 +22,15 @@ class Host:
         name: what clients call the model, known before it is loaded.
     """
 
-    def __init__(self, make: Callable[[], InferenceServer], *, name: str) -> None:
+    def __init__(self, make: Callable[[], ForecastServer], *, name: str) -> None:
         self.name = name
         self.error: BaseException | None = None
         self._make = make
-        self._server: InferenceServer | None = None
+        self._server: ForecastServer | None = None
         self._draining = False
 
     @classmethod
-    def of(cls, server: InferenceServer) -> Host:
+    def of(cls, server: ForecastServer) -> Host:
         """Of a server that is there."""
         host = cls(lambda: server, name=server.name)
         host._server = server
@@ -51,7 +51,7 @@ class Host:
         return self.status == "ready" and self._server is not None and not self._server.full
 
     @property
-    def server(self) -> InferenceServer:
+    def server(self) -> ForecastServer:
         """The server.
 
         Raises:
@@ -67,7 +67,7 @@ class Host:
         return self._server
 
     @property
-    def server_if_loaded(self) -> InferenceServer | None:
+    def server_if_loaded(self) -> ForecastServer | None:
         """The server, or None while there is none."""
         return self._server
 

@@ -5,15 +5,14 @@ from __future__ import annotations
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
-import torch
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, TypeAdapter, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
+from m.arrays import Array
 from m.generation.session import SessionPush
 from m.inference_server.errors import bad_request
 from m.inference_server.times import Clock, read_clock
 from m.inference_server.wish import ForecastWish
-from m.moe.request import Array
 
 _NUMBER = {"type": "number"}
 _PATH = {"type": "array", "minItems": 1, "items": {"type": "array", "minItems": 1, "items": _NUMBER}}
@@ -30,7 +29,7 @@ _NESTED: dict[int, TypeAdapter[Any]] = {
 
 def _numbers(value: Any) -> Array:
     """Nested lists of numbers, all of a level of one length, as an array."""
-    if isinstance(value, torch.Tensor):
+    if hasattr(value, "detach"):  # a tensor, whose package need not be there
         value = value.detach().cpu().double().numpy()
     if isinstance(value, np.ndarray):
         if value.dtype.kind not in "iuf":

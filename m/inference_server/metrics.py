@@ -76,7 +76,7 @@ class ServerMetrics:
             if sample.name.endswith("_total")
         }
         engine, counts = self._worker.engine, self._worker.engine.counts
-        prefixes, tokens = engine.reader.prefixes, counts.expert_tokens
+        prefixes, tokens = engine.prefixes, counts.expert_tokens
         return {
             "forecasts": outcomes.get("ok", 0),
             "refused": {name: count for name, count in outcomes.items() if name != "ok"},
@@ -116,7 +116,7 @@ class _EngineFigures(Collector):
         points.add_metric(("read",), counts.points_read)
         points.add_metric(("reused",), counts.points_reused)
         yield points
-        prefixes = engine.reader.prefixes
+        prefixes = engine.prefixes
         if prefixes is not None:
             yield _gauge("m_prefix_cache_bytes", "Memory of contexts read before.", prefixes.bytes)
             yield _gauge("m_prefix_cache_capacity_bytes", "Memory it may take.", prefixes.most_bytes)

@@ -75,9 +75,7 @@ def figures(host: Host) -> APIRouter:
     async def stats() -> Response:
         """The engine's figures."""
         server = host.server
-        return json_response(
-            {"model": server.name, "device": str(server.model.device), **server.metrics.figures()}
-        )
+        return json_response({"model": server.name, "device": server.device, **server.metrics.figures()})
 
     @router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
     async def metrics() -> Response:

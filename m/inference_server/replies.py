@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from m.inference_server.times import Clock
 from m.inference_server.wish import Served
-from m.moe.derived import model_size
-from m.routing.record import LayerRouting, RoutingRecord
 
 if TYPE_CHECKING:
-    from m.inference_server.server import InferenceServer
+    from m.generation.interface import LayerView, RoutingView
+    from m.inference_server.forecast_server import ForecastServer
 
 
 def reply(
@@ -62,38 +63,46 @@ def reply(
     return content
 
 
-def describe_model(server: InferenceServer) -> dict[str, Any]:
+def describe_model(server: ForecastServer) -> dict[str, Any]:
     """What a model takes and gives, and how much its server allows."""
-    config, size = server.model.config, model_size(server.model.config)
+    config = server.config
     dense = config.router.is_dense
     return {
         "name": server.name,
-        "device": str(server.model.device),
+        "device": server.device,
         "input_dim": config.input_dim,
         "target_dim": config.target_dim,
         "steps_per_pass": config.head.prediction_steps,
         "layers": config.n_layers,
         "experts": 0 if dense else config.router.n_experts,
         "active_experts": 0 if dense else config.router.top_k,
-        "parameters": size.total_parameters,
-        "active_parameters": size.active_parameters,
+        "parameters": server.served.parameters,
+        "active_parameters": server.served.active_parameters,
         "limits": asdict(server.limits),
     }
 
 
-def describe_routing(record: RoutingRecord, *, batched: bool) -> list[dict[str, Any]]:
+def describe_routing(record: RoutingView, *, batched: bool) -> list[dict[str, Any]]:
     """Per layer: who served each context's last token, with which gates, and how the load was shared."""
     return [_layer(number, layer, batched) for number, layer in enumerate(record.layers)]
 
 
-def _layer(number: int, layer: LayerRouting, batched: bool) -> dict[str, Any]:
-    last = (layer.valid.sum(1) - 1).clamp_min(0)[:, None, None].expand(-1, 1, layer.experts.shape[-1])
-    experts = layer.experts.gather(1, last)[:, 0].tolist()
-    weights = layer.weights.float().gather(1, last)[:, 0].tolist()
-    load = layer.load
+def _layer(number: int, layer: LayerView, batched: bool) -> dict[str, Any]:
+    last = np.maximum(_host(layer.valid).sum(1) - 1, 0)[:, None, None]  # [B, 1, 1]
+    experts = np.take_along_axis(_host(layer.experts), last, 1)[:, 0].tolist()
+    weights = np.take_along_axis(_host(layer.weights), last, 1)[:, 0].tolist()
+    load = _host(layer.load)
     return {
         "layer": number,
         "experts": experts if batched else experts[0],
         "weights": weights if batched else weights[0],
-        "load": (load / load.sum().clamp_min(1.0)).tolist(),
+        "load": (load / max(load.sum(), 1.0)).tolist(),
     }
+
+
+def _host(held: Any) -> Any:
+    """An array of what may be a tensor on some device."""
+    if not hasattr(held, "detach"):
+        return held
+    held = held.detach()
+    return (held.float() if held.is_floating_point() else held).cpu().numpy()

@@ -18,10 +18,10 @@ import uvicorn
 from m._checks import between
 from m.config import ConfigError
 from m.inference_server.app import create_app
+from m.inference_server.forecast_server import ForecastServer
 from m.inference_server.guard import Access
 from m.inference_server.host import Host
 from m.inference_server.limits import Limits
-from m.inference_server.server import InferenceServer
 
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 8080
@@ -65,7 +65,7 @@ class ServeSettings:
 
 
 def serve(
-    make: Callable[[], InferenceServer],
+    make: Callable[[], ForecastServer],
     *,
     name: str,
     settings: ServeSettings,

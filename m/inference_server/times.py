@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from m.arrays import Array
 from m.inference_server.errors import RequestError, bad_request
-from m.moe.request import Array
 
 _UNEVEN = 0.01  # share of a step by which times may miss the even grid
 

@@ -15,11 +15,12 @@ from fastapi import APIRouter, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
+from m.arrays import Array
 from m.inference_server.errors import RequestError, bad_request, describe_invalid
+from m.inference_server.forecast_server import ForecastServer
 from m.inference_server.frequency import forecast_start
 from m.inference_server.host import Host
 from m.inference_server.messages import ErrorReply
-from m.inference_server.server import InferenceServer
 from m.inference_server.timeseries_messages import (
     TimeSeriesErrorReply,
     TimeSeriesInput,
@@ -29,7 +30,6 @@ from m.inference_server.timeseries_messages import (
 )
 from m.inference_server.web import JsonRoute, json_response, while_connected
 from m.inference_server.wish import ForecastWish, Served
-from m.moe.request import Array
 
 # What the guard refuses is refused before a route is known, in the words of the server's own face.
 _GUARDED: dict[int | str, dict[str, Any]] = {
@@ -127,7 +127,7 @@ class _Made:
     observed: int
 
 
-async def _answer(server: InferenceServer, message: TimeSeriesRequest) -> dict[str, Any]:
+async def _answer(server: ForecastServer, message: TimeSeriesRequest) -> dict[str, Any]:
     """Forecast every series; those that cannot be forecast do not keep the others from it.
 
     Raises:
@@ -156,7 +156,7 @@ async def _answer(server: InferenceServer, message: TimeSeriesRequest) -> dict[s
     }
 
 
-def _check(server: InferenceServer, message: TimeSeriesRequest) -> None:
+def _check(server: ForecastServer, message: TimeSeriesRequest) -> None:
     """Refuse what is wrong for all series.
 
     Raises:
@@ -199,12 +199,12 @@ def _output(one: _Made | _RefusedError) -> dict[str, Any]:
 
 
 async def _try(
-    server: InferenceServer, series: TimeSeriesInput, options: TimeSeriesOptions, number: int
+    server: ForecastServer, series: TimeSeriesInput, options: TimeSeriesOptions, number: int
 ) -> _Made | _RefusedError:
     """Forecast one series, or say why that cannot be done."""
     where = f"inputs.{number}"
     try:
-        points = _points(series, server.model.config.input_dim, server.model.config.target_dim)
+        points = _points(series, server.config.input_dim, server.config.target_dim)
     except ValueError as error:
         return _RefusedError(bad_request(str(error)), f"{where}.series")
     try:

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from m.arrays import Array
 from m.generation.result import GenerationResult
 from m.generation.session import SessionPush
-from m.moe.request import Array
 
 OnBlock = Callable[[int, Array], None]
 

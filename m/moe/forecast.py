@@ -13,18 +13,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from m.arrays import Array
 from m.attention.cache import KVCache
 from m.heads.distribution import StepDistribution
 from m.moe.anchor import Anchor, compute_anchor
 from m.moe.config import ModelConfig
-from m.moe.request import Array, ForecastRequest, at_least_one
+from m.moe.request import QUANTILE_PATHS, ForecastRequest, at_least_one
 from m.moe.window import Window
 from m.routing.record import RoutingRecord
 
 if TYPE_CHECKING:
     from m.moe.model import MoESequenceRegressor
 
-QUANTILE_PATHS = 100  # sampled paths behind a quantile that has no closed form
 _LEAST_CAPACITY = 32  # slots
 _MOST_TOKENS = 2**11  # in a pass, while paths are drawn; others wait so long at most
 _CACHE_BUDGET = 2**28  # bytes of copied caches held at once while paths are drawn
@@ -125,8 +125,11 @@ class Rollout:
     def __init__(self, model: MoESequenceRegressor, request: ForecastRequest) -> None:
         self.model, self.horizon = model, request.horizon
         self.steps = model.config.head.prediction_steps
-        points, self.lengths = request.points.to(model.device), request.lengths.to(model.device)
-        self.anchor = compute_anchor(points, request.anchored.to(model.device), model.config.anchor)
+        points, self.lengths, anchored = (
+            torch.from_numpy(part).to(model.device)
+            for part in (request.points, request.lengths, request.anchored)
+        )
+        self.anchor = compute_anchor(points, anchored, model.config.anchor)
         batch, length, _ = points.shape
         self._cache = None
         if points_fed_back(model.config, self.horizon):

@@ -1,4 +1,4 @@
-"""What is asked for when a path is to be continued, read and checked."""
+"""What is asked for when a path is to be continued, read and checked. Imports no torch."""
 
 from __future__ import annotations
 
@@ -8,14 +8,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypedDict
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
+
+from m.arrays import Array
+from m.moe.config import ModelConfig
 
 if TYPE_CHECKING:
     from m.moe.model import MoESequenceRegressor
 
-Array = NDArray[np.float64]
+
+LEAST_POINTS = 64  # that what a forecast is made from may grow to, however short its context was
+QUANTILE_PATHS = 100  # drawn for a quantile that has no closed form
 
 
 class ForecastOptions(TypedDict, total=False):
@@ -43,9 +46,9 @@ class ForecastRequest:
         seed: of what is drawn, or None.
     """
 
-    points: Tensor
-    lengths: Tensor
-    anchored: Tensor
+    points: Array
+    lengths: NDArray[np.int64]
+    anchored: NDArray[np.int64]
     batched: bool
     horizon: int
     temperature: float = 0.0
@@ -70,18 +73,55 @@ class ForecastRequest:
         Raises:
             ValueError: what is asked for is malformed, or the model cannot do it.
         """
-        points, batched = _read_context(context, model.config.input_dim)
+        acausal = [type(router).__name__ for router in model.routers() if not router.causal]
+        request = cls.of(
+            model.config,
+            context,
+            horizon,
+            temperature=temperature,
+            num_samples=num_samples,
+            lengths=lengths,
+            seed=seed,
+            anchor_points=anchor_points,
+        )
+        if acausal:
+            raise ValueError(
+                f"{acausal[0]} routes a token by other tokens (causal = False), so this model cannot "
+                f"generate; train with a causal router, e.g. router.kind: topk"
+            )
+        return request
+
+    @classmethod
+    def of(
+        cls,
+        config: ModelConfig,
+        context: Any,
+        horizon: int,
+        *,
+        temperature: float = 0.0,
+        num_samples: int | None = None,
+        lengths: Iterable[int] | None = None,
+        seed: int | None = None,
+        anchor_points: int | None = None,
+    ) -> ForecastRequest:
+        """The same for a model of which only the architecture is at hand; its router is taken for causal.
+
+        Raises:
+            ValueError: what is asked for is malformed, or such a model cannot do it.
+        """
+        points, batched = _read_context(context, config.input_dim)
         valid = _read_lengths(lengths, points)
         _check_finite(points, valid)
         horizon = _whole("horizon", horizon)
         num_samples = None if num_samples is None else _whole("num_samples", num_samples)
-        _check_request(model, horizon, temperature, num_samples)
+        _check_request(config, horizon, temperature, num_samples)
         anchored = _read_anchored(anchor_points, valid)
         return cls(points, valid, anchored, batched, horizon, temperature, num_samples, _read_seed(seed))
 
-    def arrange(self, paths: Tensor) -> Array:
-        """Results ``[B, ...]`` as an array, without the batch axis when the context had none."""
-        result: Array = paths.cpu().numpy().astype(np.float64, copy=False)
+    def arrange(self, paths: Any) -> Array:
+        """Results ``[B, ...]``, tensor or array, without the batch axis when the context had none."""
+        held = paths.cpu().numpy() if hasattr(paths, "cpu") else paths
+        result: Array = held.astype(np.float64, copy=False)
         return result if self.batched else result[0]
 
 
@@ -96,11 +136,11 @@ def at_least_one(n: int) -> int:
     return n
 
 
-def _read_context(context: Any, channels: int) -> tuple[Tensor, bool]:
+def _read_context(context: Any, channels: int) -> tuple[Array, bool]:
     """Contexts as float64 ``[B, T, D]``, and whether the caller's had a batch axis."""
     try:
-        array = context.detach().cpu().double().numpy() if isinstance(context, Tensor) else context
-        points = torch.as_tensor(np.asarray(array, dtype=np.float64))
+        array = context.detach().cpu().double().numpy() if hasattr(context, "detach") else context
+        points = np.ascontiguousarray(array, dtype=np.float64)  # as tensors must be that share its memory
     except (TypeError, ValueError) as error:
         raise ValueError(
             f"context must be an array of numbers, [T, {channels}] or [B, T, {channels}]: {error}"
@@ -113,10 +153,10 @@ def _read_context(context: Any, channels: int) -> tuple[Tensor, bool]:
     return (points, True) if points.ndim == 3 else (points[None], False)
 
 
-def _check_finite(points: Tensor, lengths: Tensor) -> None:
+def _check_finite(points: Array, lengths: NDArray[np.int64]) -> None:
     """Refuse values that are not finite, except in padding."""
-    valid = torch.arange(points.shape[1]) < lengths[:, None]
-    broken = (~torch.isfinite(points) & valid[..., None]).nonzero()
+    valid = np.arange(points.shape[1]) < lengths[:, None]
+    broken = np.argwhere(~np.isfinite(points) & valid[..., None])
     if len(broken):
         row, time, channel = broken[0].tolist()
         raise ValueError(
@@ -125,24 +165,24 @@ def _check_finite(points: Tensor, lengths: Tensor) -> None:
         )
 
 
-def _read_lengths(lengths: Iterable[int] | None, points: Tensor) -> Tensor:
+def _read_lengths(lengths: Iterable[int] | None, points: Array) -> NDArray[np.int64]:
     batch, length, _ = points.shape
     if lengths is None:
-        return torch.full((batch,), length, dtype=torch.int64)
-    given = torch.as_tensor(list(lengths), dtype=torch.int64)
-    if given.shape != (batch,) or bool((given < 1).any()) or bool((given > length).any()):
+        return np.full(batch, length, dtype=np.int64)
+    given = np.array(list(lengths), dtype=np.int64)
+    if given.shape != (batch,) or bool((given < 1).any() or (given > length).any()):
         raise ValueError(f"lengths must be {batch} numbers from 1 to {length}, got {given.tolist()}")
     return given
 
 
-def _read_anchored(anchor_points: int | None, lengths: Tensor) -> Tensor:
+def _read_anchored(anchor_points: int | None, lengths: NDArray[np.int64]) -> NDArray[np.int64]:
     """How many points each sequence is normalised by."""
     if anchor_points is None:
         return lengths
     count = _whole("anchor_points", anchor_points)
     if count < 1:
         raise ValueError(f"anchor_points must be at least 1, got {count}")
-    return lengths.clamp_max(count)
+    return np.minimum(lengths, count)
 
 
 def _whole(name: str, value: int) -> int:
@@ -162,10 +202,8 @@ def _read_seed(seed: int | None) -> int | None:
     return number
 
 
-def _check_request(
-    model: MoESequenceRegressor, horizon: int, temperature: float, num_samples: int | None
-) -> None:
-    steps, config = model.config.head.prediction_steps, model.config
+def _check_request(config: ModelConfig, horizon: int, temperature: float, num_samples: int | None) -> None:
+    steps = config.head.prediction_steps
     if horizon < 1:
         raise ValueError(f"horizon must be at least 1 point, got {horizon}")
     if not 0 <= temperature < float("inf"):
@@ -176,10 +214,4 @@ def _check_request(
         raise ValueError(
             f"horizon {horizon} needs rolling on from own predictions, but the model predicts "
             f"{config.target_dim} of {config.input_dim} input channels; ask for at most {steps} points"
-        )
-    acausal = [type(router).__name__ for router in model.routers() if not router.causal]
-    if acausal:
-        raise ValueError(
-            f"{acausal[0]} routes a token by other tokens (causal = False), so this model cannot "
-            f"generate; train with a causal router, e.g. router.kind: topk"
         )

@@ -10,8 +10,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from m.moe.config import ModelConfig
-
-LEAST_POINTS = 64  # that a window may grow to, however short its context was
+from m.moe.request import LEAST_POINTS
+from m.moe.seen import seen_points
 
 
 @dataclass(frozen=True)
@@ -73,16 +73,3 @@ class Window:
         places = places.clamp_max(self.points.shape[1] - 1)  # padding of shorter ones
         points = self.points.gather(1, places[..., None].expand(-1, -1, self.points.shape[-1]))
         return Window(points, kept, self.most)
-
-
-def seen_points(config: ModelConfig) -> int | None:
-    """Points before a forecast that it can depend on, if their number is bounded; else None.
-
-    A token sees a window of points, and through each attending block the ``reach`` tokens up to its own,
-    which lie strides apart; the anchor is taken from ``span`` points.
-    """
-    reach, span = config.attention.reach, config.anchor.span
-    if reach is None or not span:
-        return None
-    back = config.attending_blocks * (reach - 1) * config.stride
-    return max(config.window + back, span)

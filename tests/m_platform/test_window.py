@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 from reference import small_config, small_model
 
 from m.moe.config import AnchorConfig, AttentionConfig
-from m.moe.window import LEAST_POINTS, Window, seen_points
+from m.moe.request import LEAST_POINTS
+from m.moe.seen import seen_points
+from m.moe.window import Window
 
 
 @settings(deadline=None)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from fastapi import Request, Response
 
+from m.arrays import Array
 from m.inference_server.errors import beyond_numbers
 from m.inference_server.open_inference.compression import compress
 from m.inference_server.open_inference.requests import HEADER_LENGTH, Asked
@@ -14,7 +15,6 @@ from m.inference_server.open_inference.signature import VERSION
 from m.inference_server.open_inference.tensors import encode
 from m.inference_server.web import json_bytes
 from m.inference_server.wish import Served
-from m.moe.request import Array
 
 
 async def infer_answer(request: Request, model: str, asked: Asked, served: Served) -> Response:

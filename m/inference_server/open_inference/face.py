@@ -9,6 +9,7 @@ from typing import Any
 from fastapi import APIRouter, Path, Request, Response
 from pydantic import BaseModel
 
+from m.inference_server.forecast_server import ForecastServer
 from m.inference_server.host import Host
 from m.inference_server.messages import ErrorReply
 from m.inference_server.native import ERRORS
@@ -32,10 +33,9 @@ from m.inference_server.open_inference.messages import (
 )
 from m.inference_server.open_inference.requests import HEADER_LENGTH, read_infer, read_json
 from m.inference_server.open_inference.signature import VERSION
-from m.inference_server.server import InferenceServer
 from m.inference_server.web import json_response, while_connected
 
-Answer = Callable[[InferenceServer, Request], Awaitable[Response]]
+Answer = Callable[[ForecastServer, Request], Awaitable[Response]]
 
 _TAGS: list[str] = ["open inference protocol"]
 _ERRORS: dict[int | str, dict[str, Any]] = {**ERRORS, 415: {"model": ErrorReply}}
@@ -93,25 +93,25 @@ def _model_face(host: Host) -> APIRouter:
     routes = _Routes(router, host)
 
     @routes.add("GET", "", response_model=ModelMetadata)
-    async def model_metadata(server: InferenceServer, request: Request) -> Response:  # noqa: ARG001
+    async def model_metadata(server: ForecastServer, request: Request) -> Response:  # noqa: ARG001
         """Inputs and outputs of the model."""
         return json_response(metadata.model_metadata(server))
 
     @routes.add("GET", "/config", response_model=dict[str, Any])
-    async def model_config(server: InferenceServer, request: Request) -> Response:  # noqa: ARG001
+    async def model_config(server: ForecastServer, request: Request) -> Response:  # noqa: ARG001
         """The model's set-up in Triton's words."""
         return json_response(metadata.model_config(server))
 
     @routes.add("GET", "/stats", response_model=dict[str, Any])
-    async def model_statistics(server: InferenceServer, request: Request) -> Response:  # noqa: ARG001
+    async def model_statistics(server: ForecastServer, request: Request) -> Response:  # noqa: ARG001
         """What the model has done."""
         return json_response(metadata.statistics(server))
 
     @routes.add("POST", "/infer", response_model=InferAnswer, content=_BINARY, openapi_extra=_infer_body())
-    async def infer(server: InferenceServer, request: Request) -> Response:
+    async def infer(server: ForecastServer, request: Request) -> Response:
         """Continue paths; tensors as JSON or as binary data."""
         body = await read_body(request, server.limits.body_bytes)
-        asked = read_infer(body, request.headers.get(HEADER_LENGTH), server.model.config)
+        asked = read_infer(body, request.headers.get(HEADER_LENGTH), server.config)
         served = await while_connected(request, server.forecast(asked.wish, request_id=asked.id))
         return await infer_answer(request, server.name, asked, served)
 
@@ -169,7 +169,7 @@ class _Routes:
 
         return decorate
 
-    def _known(self, model: str, version: str) -> InferenceServer:
+    def _known(self, model: str, version: str) -> ForecastServer:
         """The server, if it has that model and has loaded it."""
         metadata.check_known(self._host, model, version)
         return self._host.server

@@ -11,21 +11,21 @@ from fastapi import Request, Response
 from fastapi.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
+from m.arrays import Array
 from m.inference_server.errors import RequestError
+from m.inference_server.forecast_server import ForecastServer
 from m.inference_server.open_inference.answers import arrays, figures, finite, generate_answer, named
 from m.inference_server.open_inference.compression import read_body
 from m.inference_server.open_inference.requests import Asked, read_generate
-from m.inference_server.server import InferenceServer
 from m.inference_server.web import json_bytes, while_connected
 from m.inference_server.wish import Served
-from m.moe.request import Array
 
 EVENT_STREAM = "text/event-stream"
 
 _Block = tuple[int, Array]
 
 
-async def generate(server: InferenceServer, request: Request) -> Response:
+async def generate(server: ForecastServer, request: Request) -> Response:
     """Answer with the whole forecast.
 
     Raises:
@@ -36,7 +36,7 @@ async def generate(server: InferenceServer, request: Request) -> Response:
     return await generate_answer(request, server.name, asked, served)
 
 
-async def generate_stream(server: InferenceServer, request: Request) -> Response:
+async def generate_stream(server: ForecastServer, request: Request) -> Response:
     """Answer with an event for each block of points, and a last one with the rest.
 
     Raises:

@@ -7,12 +7,11 @@ from typing import Any
 
 import m
 from m.inference_server.errors import RequestError
+from m.inference_server.forecast_server import ForecastServer
 from m.inference_server.host import Host
 from m.inference_server.open_inference import signature
 from m.inference_server.open_inference.signature import VERSION
-from m.inference_server.server import InferenceServer
 
-PLATFORM = "pytorch_m"
 EXTENSIONS = (
     "binary_tensor_data",
     "generate",
@@ -46,13 +45,13 @@ def server_metadata() -> dict[str, Any]:
     return {"name": "m inference server", "version": m.__version__, "extensions": list(EXTENSIONS)}
 
 
-def model_metadata(server: InferenceServer) -> dict[str, Any]:
+def model_metadata(server: ForecastServer) -> dict[str, Any]:
     """Inputs and outputs."""
-    config = server.model.config
+    config = server.config
     return {
         "name": server.name,
         "versions": [VERSION],
-        "platform": PLATFORM,
+        "platform": server.served.platform,
         "inputs": [
             {
                 "name": each.name,
@@ -69,17 +68,17 @@ def model_metadata(server: InferenceServer) -> dict[str, Any]:
     }
 
 
-def model_config(server: InferenceServer) -> dict[str, Any]:
+def model_config(server: ForecastServer) -> dict[str, Any]:
     """The model's set-up in Triton's words.
 
     ``max_batch_size`` is 0, which says that the batch axis is one of the declared ones. No
     ``sequence_batching`` is named, because that would say that every request needs a sequence.
     """
-    config = server.model.config
+    config = server.config
     return {
         "name": server.name,
-        "platform": PLATFORM,
-        "backend": "pytorch",
+        "platform": server.served.platform,
+        "backend": server.served.platform.split("_")[0],
         "version_policy": {"latest": {"num_versions": 1}},
         "max_batch_size": 0,
         "input": [
@@ -98,14 +97,14 @@ def model_config(server: InferenceServer) -> dict[str, Any]:
         "instance_group": [
             {
                 "name": server.name,
-                "kind": "KIND_GPU" if server.model.device.type == "cuda" else "KIND_CPU",
+                "kind": "KIND_GPU" if server.device.startswith("cuda") else "KIND_CPU",
                 "count": 1,
             }
         ],
         "model_transaction_policy": {"decoupled": False},
         "parameters": {
             "steps_per_pass": {"string_value": str(config.head.prediction_steps)},
-            "device": {"string_value": str(server.model.device)},
+            "device": {"string_value": server.device},
         },
     }
 
@@ -119,7 +118,7 @@ def model_index(host: Host, *, only_ready: bool) -> list[dict[str, str]]:
     return [{"name": host.name, "version": VERSION, "state": state, "reason": reason}]
 
 
-def statistics(server: InferenceServer) -> dict[str, Any]:
+def statistics(server: ForecastServer) -> dict[str, Any]:
     """What the model has done, over all faces of the server.
 
     Times are of forecasts that were made: from arrival to result, and of that in the queue and in the engine.

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 
+from m.arrays import Array
 from m.inference_server.errors import bad_request
 from m.inference_server.open_inference.messages import InputTensor
 from m.inference_server.open_inference.signature import DTYPES
-from m.moe.request import Array
 
 Numbers = NDArray[np.generic]
 

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from m.moe.request import Array
+from m.arrays import Array
 
 ENTRY_POINT_GROUP = "m.example_paths"
 

@@ -78,7 +78,7 @@ def page_face(host: Host) -> APIRouter:
         seed: Annotated[int, Query(ge=0, lt=2**32, description="Another seed gives other paths.")] = 0,
     ) -> Response:
         """Paths to try the model with."""
-        config = host.server.model.config
+        config = host.server.config
         offered = offered_examples(seed, input_dim=config.input_dim, target_dim=config.target_dim)
         return json_response({"examples": [_described(example) for example in offered]})
 

@@ -1,0 +1,23 @@
+"""Models as graphs that run without this package's modules: torch.export programs and ONNX, for shipping."""
+
+from typing import TYPE_CHECKING
+
+from m._lazy import lazy_exports
+
+if TYPE_CHECKING:
+    from m.export.formats import FORMATS, export_model
+    from m.export.graph import ForecastGraph
+    from m.export.parity import Parity, measure_parity
+
+__all__ = ["FORMATS", "ForecastGraph", "Parity", "export_model", "measure_parity"]
+
+__getattr__, __dir__, _ = lazy_exports(
+    __name__,
+    {
+        "FORMATS": "m.export.formats",
+        "ForecastGraph": "m.export.graph",
+        "Parity": "m.export.parity",
+        "export_model": "m.export.formats",
+        "measure_parity": "m.export.parity",
+    },
+)

@@ -1,0 +1,157 @@
+"""Continuous batching for exported models: requests join and leave between readings, and share them."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+
+from m.generation.counts import EngineCounts
+from m.generation.errors import OF_ONE_REQUEST
+from m.generation.session import SessionStore
+from m.runtime.job import ExportedJob
+from m.runtime.model import ExportedModel
+from m.runtime.routing import serve_record
+from m.runtime.window import Rows
+
+DEFAULT_MOST_ROWS = 256
+
+
+class ExportedEngine:
+    """Serves jobs through one exported model.
+
+    A session's points are read anew with every push: the graph remembers nothing, and a new anchor, which is
+    the most accurate, wants that anyway. `SessionPush.hold_points` therefore changes nothing here.
+
+    Args:
+        model: to read with.
+        most_rows: sequences that share a reading.
+        sessions: those that are open; by default a store of its own.
+    """
+
+    def __init__(
+        self,
+        model: ExportedModel,
+        *,
+        most_rows: int = DEFAULT_MOST_ROWS,
+        sessions: SessionStore | None = None,
+    ) -> None:
+        if most_rows < 1:
+            raise ValueError(f"most_rows must be at least 1, got {most_rows}")
+        self.model = model
+        self.sessions = sessions if sessions is not None else SessionStore()  # an empty one is false
+        self.counts = EngineCounts()
+        self._most_rows = most_rows
+        self._waiting: deque[ExportedJob] = deque()
+        self._running: deque[ExportedJob] = deque()
+        self._shared: list[ExportedJob] = []  # of the present step
+
+    @property
+    def prefixes(self) -> None:
+        """Nothing is remembered of contexts."""
+        return None
+
+    @property
+    def busy(self) -> bool:
+        """Whether a step would do anything."""
+        return bool(self._waiting or self._running)
+
+    def submit(self, job: ExportedJob) -> None:
+        """Let a job join at the next step."""
+        self._waiting.append(job)
+
+    def drop(self, jobs: Iterable[ExportedJob]) -> None:
+        """Forget jobs, wherever they are."""
+        gone = {id(job) for job in jobs}
+        self._waiting = deque(job for job in self._waiting if id(job) not in gone)
+        self._running = deque(job for job in self._running if id(job) not in gone)
+
+    def step(self) -> list[ExportedJob]:
+        """One reading, of as many rows as fit.
+
+        Returns:
+            The jobs that are finished now, or have failed.
+        """
+        ended: list[ExportedJob] = []
+        self._admit(ended)
+        for share in self._shares():
+            self._read(share, ended)
+        self._running.extend(job for job in self._shared if job.left and job.failure is None)
+        self.counts.finished += sum(job.failure is None for job in ended)
+        return ended
+
+    def _admit(self, ended: list[ExportedJob]) -> None:
+        """Let waiting jobs join; of one session, one at a time, in their order."""
+        busy = {job.session.id for job in self._running if job.session is not None}
+        staying: deque[ExportedJob] = deque()
+        for job in self._waiting:
+            name = None if job.session is None else job.session.id
+            if name is not None and name in busy:
+                staying.append(job)
+                continue
+            job.admitted = time.monotonic()
+            try:
+                job.begin(self.sessions)
+            except OF_ONE_REQUEST as error:
+                self._end(job, error, ended)
+                continue
+            self._running.append(job)
+            if name is not None:
+                busy.add(name)
+        self._waiting = staying
+
+    def _shares(self) -> Iterator[list[tuple[ExportedJob, Rows]]]:
+        """Rows to be read in this step, in groups of like length, and whose they are.
+
+        Jobs take turns: those that were served go to the end of the line.
+        """
+        groups: dict[int, list[tuple[ExportedJob, Rows]]] = {}
+        self._shared = []
+        room = self._most_rows
+        while self._running and room > 0:
+            job = self._running.popleft()
+            rows = job.next_rows(room)
+            room -= len(rows.lengths)
+            self._shared.append(job)
+            groups.setdefault(int(rows.points.shape[1] - 1).bit_length(), []).append((job, rows))
+        yield from groups.values()
+
+    def _read(self, share: list[tuple[ExportedJob, Rows]], ended: list[ExportedJob]) -> None:
+        """Read rows together; an error ends the jobs they belong to, found out one by one."""
+        width = max(rows.points.shape[1] for _, rows in share)
+        points = np.concatenate(
+            [np.pad(rows.points, ((0, 0), (0, width - rows.points.shape[1]), (0, 0))) for _, rows in share]
+        )
+        lengths = np.concatenate([rows.lengths for _, rows in share])
+        anchored = np.concatenate([rows.anchored for _, rows in share])
+        try:
+            block = self.model.read(points, lengths, anchored)
+        except OF_ONE_REQUEST as error:
+            if len(share) == 1:
+                self._end(share[0][0], error, ended)
+                return
+            for one in share:
+                self._read([one], ended)
+            return
+        contexts = np.concatenate([np.full(len(rows.lengths), job.reading) for job, rows in share])
+        mine = block.rows(contexts)
+        load = serve_record(mine, lengths[contexts], self.model.manifest).load() if contexts.any() else None
+        self.counts.count(len(lengths), load, read=int(lengths[contexts].sum()))
+        at = 0
+        for job, rows in share:
+            part = block.rows(slice(at, at + len(rows.lengths)))
+            at += len(rows.lengths)
+            try:
+                job.supply(part, self.sessions)
+            except OF_ONE_REQUEST as error:
+                self._end(job, error, ended)
+                continue
+            if not job.left:
+                ended.append(job)
+
+    @staticmethod
+    def _end(job: ExportedJob, error: Exception, ended: list[ExportedJob]) -> None:
+        job.failure = error
+        ended.append(job)

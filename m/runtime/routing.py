@@ -1,0 +1,59 @@
+"""Who served, as the faces tell it; the record of `m.routing.record` in NumPy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from m.arrays import Array
+from m.runtime.manifest import Manifest
+from m.runtime.model import Block
+
+
+@dataclass(frozen=True)
+class ServedLayer:
+    """Routing of one layer.
+
+    Attributes:
+        experts: ``[B, T', K]``, best first.
+        weights: ``[B, T', K]`` gates.
+        valid: ``[B, T']``; False marks padding.
+        load: tokens that each expert served, ``[E]``.
+    """
+
+    experts: NDArray[np.int64]
+    weights: NDArray[np.float32]
+    valid: NDArray[np.bool_]
+    load: Array
+
+
+@dataclass(frozen=True)
+class ServedRouting:
+    """Of every mixture, input side first; empty for a dense model."""
+
+    layers: tuple[ServedLayer, ...] = ()
+
+    def load(self) -> Array | None:
+        """Tokens per layer and expert, ``[L, E]``; None for a dense model."""
+        return np.stack([layer.load for layer in self.layers]) if self.layers else None
+
+
+def serve_record(block: Block, lengths: NDArray[np.int64], manifest: Manifest) -> ServedRouting:
+    """Who served the tokens of contexts.
+
+    Args:
+        block: what was read of them.
+        lengths: points of each, ``[B]``.
+        manifest: says which tokens were read.
+    """
+    tokens, layers = block.experts.shape[1:3]
+    counts = np.ones_like(lengths) if manifest.one_token else (lengths - 1) // manifest.config.stride + 1
+    valid = np.arange(tokens) < counts[:, None]  # [B, T']
+    found = []
+    for layer in range(layers):
+        experts = block.experts[:, :, layer]
+        load = np.bincount(experts[valid].ravel(), minlength=manifest.config.router.n_experts)
+        found.append(ServedLayer(experts, block.weights[:, :, layer], valid, load.astype(np.float64)))
+    return ServedRouting(tuple(found))

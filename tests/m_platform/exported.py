@@ -1,0 +1,21 @@
+"""Exported models for tests: the graph itself, run by torch, which spares writing a file."""
+
+from __future__ import annotations
+
+import torch
+
+from m.export.formats import describe_graph
+from m.export.graph import ForecastGraph
+from m.moe import MoESequenceRegressor
+from m.runtime.model import ExportedModel
+
+
+def graph_of(model: MoESequenceRegressor) -> ExportedModel:
+    graph = ForecastGraph(model)
+
+    def run(points, lengths, anchored):
+        with torch.no_grad():
+            parts = graph(*(torch.from_numpy(part.copy()) for part in (points, lengths, anchored)))
+        return [part.numpy() for part in parts]
+
+    return ExportedModel(describe_graph(graph, "pt2", "model.pt2"), run)
