@@ -124,6 +124,30 @@ def save_release(
     export_safetensors(folder, weights, config)
 
 
+def save_weights(folder: str | Path, model: MoESequenceRegressor) -> None:
+    """Write the model for `load` without rounding: in half precision where that is exact, else as it is.
+
+    Args:
+        folder: created when missing; gets ``model.safetensors`` and ``config.json``.
+        model: to write.
+
+    Raises:
+        OSError: the file system refused.
+    """
+    state = {name: _narrowest(value) for name, value in model.state_dict().items()}
+    config = {"format": FORMAT, "version": VERSION, "model_config": to_dict(model.config)}
+    export_safetensors(folder, state, config)
+
+
+def _narrowest(value: Tensor) -> Tensor:
+    """A matrix in the first half precision that holds it exactly, else as it is."""
+    if value.dtype != torch.float32 or value.ndim < 2:
+        return value
+    return next(
+        (half for half in map(value.to, HALF_PRECISIONS) if bool((half.float() == value).all())), value
+    )
+
+
 def half_precision(state: dict[str, Tensor], dtype: torch.dtype) -> dict[str, Tensor]:
     """The weights as `save_release` stores them.
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from m.inference_server.forecast_server import ForecastServer
     from m.inference_server.runner import ServeSettings
 
 KEY_VARIABLE = "M_SERVER_KEY"
@@ -21,9 +23,7 @@ def add_serving(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--port", type=int, default=8080, help="0 for any free one (default: 8080)")
     parser.add_argument("--device", default="auto", help="auto (CUDA when there is one), cpu, cuda, cuda:1")
-    parser.add_argument(
-        "--threads", type=int, help="of the processor for the model (default: torch's choice)"
-    )
+    parser.add_argument("--threads", type=int, help="of the processor for the model (default: one a core)")
     parser.add_argument(
         "--key",
         help=f"clients must send it: Authorization: Bearer KEY; better in the variable {KEY_VARIABLE}, "
@@ -110,39 +110,73 @@ def run_server(model: str, arguments: argparse.Namespace, *, name: str | None = 
     """Serve a model until a signal ends it; the exit code.
 
     Args:
-        model: what `m.load` takes.
+        model: what `m.load` takes, or the folder of an exported model, which is served without torch.
         arguments: with what `add_serving` has read.
         name: what clients call it; by default from ``model``.
     """
-    import torch  # noqa: PLC0415  (seconds; only once the command really runs)
-
-    from m._checks import at_least  # noqa: PLC0415
-    from m.checkpoint import CheckpointError  # noqa: PLC0415
+    from m._checks import at_least  # noqa: PLC0415  (seconds; only once the command really runs)
     from m.config import ConfigError  # noqa: PLC0415
-    from m.device import choose_device  # noqa: PLC0415
     from m.inference_server.runner import serve  # noqa: PLC0415
-    from m.inference_server.server import InferenceServer, model_name  # noqa: PLC0415
-    from m.release import locate  # noqa: PLC0415
+    from m.runtime.manifest import ExportedModelError  # noqa: PLC0415
 
     try:
         settings = settings_of(arguments)
         at_least("--most-rows", arguments.most_rows, 1)
-        device = str(choose_device(arguments.device))
-        locate(model)  # before the port is opened: a wrong name is told at once
-        if arguments.threads is not None:
-            torch.set_num_threads(arguments.threads)
-        called = name or model_name(model)
-        return serve(
-            lambda: InferenceServer(
-                model, device, name=called, limits=settings.limits, most_rows=arguments.most_rows
-            ),
-            name=called,
-            settings=settings,
-            announce=lambda text: _announce(text, settings),
-        )
-    except (ConfigError, CheckpointError, ValueError) as error:
+        choose = _exported if is_exported(model) else _trained
+        called, make = choose(model, arguments, settings, name)
+        return serve(make, name=called, settings=settings, announce=lambda text: _announce(text, settings))
+    except (ConfigError, ExportedModelError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+
+
+def is_exported(model: str) -> bool:
+    """Whether a path is the folder of an exported model."""
+    from m.runtime.manifest import MANIFEST_FILE  # noqa: PLC0415
+
+    return (Path(model) / MANIFEST_FILE).is_file()
+
+
+Made = tuple[str, "Callable[[], ForecastServer]"]
+
+
+def _exported(model: str, arguments: argparse.Namespace, settings: ServeSettings, name: str | None) -> Made:
+    """Name and maker of a server for an exported model."""
+    from m.inference_server.exported import ExportedServer  # noqa: PLC0415
+    from m.runtime.manifest import Manifest  # noqa: PLC0415
+
+    Manifest.read(Path(model))  # before the port is opened: what is broken is told at once
+    called = name or Path(model).resolve().name
+    return called, lambda: ExportedServer(
+        model,
+        arguments.device,
+        name=called,
+        limits=settings.limits,
+        most_rows=arguments.most_rows,
+        threads=arguments.threads,
+    )
+
+
+def _trained(model: str, arguments: argparse.Namespace, settings: ServeSettings, name: str | None) -> Made:
+    """Name and maker of a server for a model of torch."""
+    import torch  # noqa: PLC0415
+
+    from m.device import choose_device  # noqa: PLC0415
+    from m.inference_server.server import InferenceServer, model_name  # noqa: PLC0415
+    from m.release import locate  # noqa: PLC0415
+
+    device = str(choose_device(arguments.device))
+    locate(model)  # before the port is opened: a wrong name is told at once
+    if arguments.threads is not None:
+        torch.set_num_threads(arguments.threads)
+    called = name or model_name(model)
+
+    def make() -> InferenceServer:
+        return InferenceServer(
+            model, device, name=called, limits=settings.limits, most_rows=arguments.most_rows
+        )
+
+    return called, make
 
 
 def _announce(text: str, settings: ServeSettings) -> None:
@@ -162,10 +196,22 @@ def main(argv: Sequence[str] | None = None) -> int:
         description="Serve forecasts over HTTP: a page at /, the routes at /docs. "
         "Ends with SIGTERM or Ctrl-C once everybody in is answered.",
     )
-    parser.add_argument("model", help="a checkpoint, a run's or a release's folder, or a registered name")
+    parser.add_argument(
+        "model",
+        help="a checkpoint, the folder of a run, a release or an exported model, or a registered name",
+    )
     add_serving(parser)
     arguments = parser.parse_args(argv)
     return run_server(arguments.model, arguments)
+
+
+def serve_named(model: str, name: str, argv: Sequence[str] | None = None) -> int:
+    """The command for one model that is known already, as a deployment's start script wants it."""
+    parser = argparse.ArgumentParser(
+        description=f"Serve forecasts of {name}: a page at /, the routes at /docs."
+    )
+    add_serving(parser)
+    return run_server(model, parser.parse_args(argv), name=name)
 
 
 if __name__ == "__main__":

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+
 from m.generation.worker import EngineWorker
 from m.inference_server.forecast_server import ForecastServer, ServedModel, session_store
 from m.inference_server.limits import Limits
 from m.inference_server.wish import ForecastWish
+from m.runtime.distribution import quantile
 from m.runtime.engine import ExportedEngine
 from m.runtime.job import ExportedJob
 from m.runtime.model import load_exported
@@ -53,6 +56,13 @@ class ExportedServer(ForecastServer):
         )
         worker = EngineWorker(engine, most_waiting=limits.waiting)
         super().__init__(worker, served, name=name or folder.resolve().name, limits=limits)
+        worker.call(lambda _: self._warm_up())  # the first to ask need not wait for it
+
+    def _warm_up(self) -> None:
+        """Do once what takes time once: the graph's memory, and the module of quantiles."""
+        one = np.ones(1, dtype=np.int64)
+        block = self.model.read(np.zeros((1, 1, self.config.input_dim)), one, one)
+        quantile(block, 0.5, self.model.manifest)
 
     def read(self, wish: ForecastWish) -> ExportedJob:
         """A job for the engine.

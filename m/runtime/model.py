@@ -69,7 +69,7 @@ class ExportedModel:
         missing = self.manifest.least_points - points.shape[1]
         if missing > 0:
             points = np.pad(points, ((0, 0), (0, missing), (0, 0)))
-        return Block(*self._run(np.ascontiguousarray(points), lengths, anchored))
+        return Block(*self._run(np.ascontiguousarray(points, dtype=np.float64), lengths, anchored))
 
 
 def load_exported(folder: Path, *, device: str = "cpu", threads: int | None = None) -> ExportedModel:
