@@ -213,7 +213,7 @@ def _write_expected(
 ) -> None:
     ask = ask_model(model) if optimize == "none" else ask_exported(load_exported(staging / EXPORTED))
     steps = model.config.head.prediction_steps
-    content = known_answers(ask, data, steps, int8=optimize == "int8")
+    content = known_answers(ask, data, steps)
     (staging / "expected.json").write_text(json.dumps(content) + "\n", encoding="utf-8")
 
 
@@ -252,6 +252,7 @@ def _write_around(
             "description": f"a {kind} ({trained_as})",
             "memory_request": f"{int(memory / 2 + 2 * weights)}Mi",
             "memory_limit": f"{int(2 * memory + 8 * weights)}Mi",
+            "memory_limit_compose": f"{int(2 * memory + 8 * weights)}m",
             "served_row": ""
             if optimize == "none"
             else f"| `{EXPORTED}/` | the form that is served: {optimize} |",
@@ -265,8 +266,8 @@ def _parity_text(parity: Parity | None, optimize: str) -> str:
     if parity is None:
         return "The weights are served as they were trained, by torch."
     return (
-        f"Served as {optimize}. On {parity.windows} windows its forecasts differ from the trained model's by "
-        f"at most {parity.largest:.2g} standard deviations of the context; mean error {parity.error:.5g} "
+        f"Served as {optimize}. On {parity.windows} windows its forecasts differ from the trained model's\n"
+        f"by at most {parity.largest:.2g} standard deviations of the context; mean error {parity.error:.5g}\n"
         f"against {parity.model_error:.5g} ({parity.worse:+.2%}); "
-        f"{parity.same_experts:.2%} of the experts chosen are the same."
+        f"{parity.same_experts:.2%} of the experts chosen are the same.\n"
     )

@@ -23,7 +23,7 @@ examples:
 forms to serve:
   onnx   ONNX graph in float32, run by onnxruntime: no torch, the model's numbers (default)
   bf16   the same with weights of half the size
-  int8   8-bit products: a quarter of the size, fastest for single paths, slightly worse
+  int8   the same with 8-bit weights: a third of the size, slightly worse
   pt2    program of torch.export: the model's numbers, needs torch
   none   the weights as trained, served by torch: GPUs, prefix cache, sessions that remember
 """

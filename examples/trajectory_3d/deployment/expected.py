@@ -16,8 +16,8 @@ from m.runtime.model import ExportedModel
 
 QUANTILES = (0.1, 0.9)
 _DIGITS = 9  # significant: what the answers are written with
-# Shares of a context's standard deviation that another processor's rounding may change.
-_ROUNDING, _INT8_ROUNDING = 1e-3, 0.1
+# Share of a context's standard deviation that another processor's rounding may change.
+_ROUNDING = 1e-3
 _ROLLED = 10.0  # rounding grows with every block that is read back
 
 # context [T, D] or [B, T, D], points, quantiles -> mean, quantiles
@@ -49,23 +49,21 @@ def ask_exported(model: ExportedModel) -> Ask:
     return ask
 
 
-def known_answers(ask: Ask, windows: EvaluationSet, steps: int, *, int8: bool) -> dict[str, Any]:
+def known_answers(ask: Ask, windows: EvaluationSet, steps: int) -> dict[str, Any]:
     """Content of ``expected.json``.
 
     Args:
         ask: what is to be served.
         windows: to ask about, four at least.
         steps: points P that the model gives at once.
-        int8: whether products are of 8 bits, which processors round differently.
     """
     context = windows.context.astype(np.float64)
-    share = _INT8_ROUNDING if int8 else _ROUNDING
     wishes: list[tuple[str, Array, int, tuple[float, ...], float]] = [
-        ("one path, with quantiles", context[0], steps, QUANTILES, share),
-        ("a batch", context[1:4], steps, QUANTILES, share),
-        ("a short past", context[0, -max(4, context.shape[1] // 4) :], steps, (), share),
-        ("far from the origin", context[1] + 7e6, steps, (), share),
-        ("rolled on", context[2], 3 * steps, (), share * _ROLLED),
+        ("one path, with quantiles", context[0], steps, QUANTILES, _ROUNDING),
+        ("a batch", context[1:4], steps, QUANTILES, _ROUNDING),
+        ("a short past", context[0, -max(4, context.shape[1] // 4) :], steps, (), _ROUNDING),
+        ("far from the origin", context[1] + 7e6, steps, (), _ROUNDING),
+        ("rolled on", context[2], 3 * steps, (), _ROUNDING * _ROLLED),
     ]
     return {"cases": [_case(ask, wish) for wish in wishes]}
 

@@ -13,6 +13,7 @@ from packaging.utils import canonicalize_name
 SERVING = (
     "fastapi",
     "httptools",
+    "jsonargparse",
     "numpy",
     "orjson",
     "prometheus-client",
