@@ -26,6 +26,7 @@ SORT_KEYS: dict[str, Callable[[RunInfo], Any]] = {
     "steps": lambda info: info.step,
     "parameters": lambda info: info.total_parameters,
 }
+_WIDE = 150  # columns of a terminal, from where on a row is one line
 _UNITS = {spec.name: spec.unit for spec in METRICS}
 _COLOURS = {"running": "cyan", "finished": "green", "exported": "green", "interrupted": "yellow"}
 
@@ -37,8 +38,35 @@ def ordered(infos: Sequence[RunInfo], key: str, *, reverse: bool = False) -> lis
     return sorted(known, key=value, reverse=reverse) + [info for info in infos if value(info) is None]
 
 
-def list_table(infos: Sequence[RunInfo]) -> RenderableType:
-    """One row for each model, and beneath them what is wrong with which."""
+def list_table(infos: Sequence[RunInfo], width: int) -> RenderableType:
+    """One row for each model, of two lines where the width is small, and beneath what is wrong with which."""
+    notes = [_cell(f"{info.path}: {each}") for info in infos for each in info.problems]
+    table = _wide_table(infos) if width >= _WIDE else _narrow_table(infos)
+    return Group(table, *([Text(), *notes] if notes else []))
+
+
+def _narrow_table(infos: Sequence[RunInfo]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("name", overflow="fold")
+    for title in ("when", "status", "validation", "size", "test"):
+        table.add_column(title, no_wrap=True)
+    for info in infos:
+        name, when, status, steps, best, architecture, parameters, size, test = _row(info)
+        metric, _, value = best.partition(" ")
+        pairs = (
+            (name, architecture),
+            (when[:10], when[11:]),
+            (status, steps),
+            (metric, value),
+            (size, parameters),
+            (test.partition(", ")[0], test.partition(", ")[2]),
+        )
+        cells = [_cell(first).append_text(_cell(f"\n{second}")) for first, second in pairs]
+        table.add_row(*cells, style="dim" if info.status in BROKEN else None)
+    return table
+
+
+def _wide_table(infos: Sequence[RunInfo]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for title in (
         "name",
@@ -55,8 +83,7 @@ def list_table(infos: Sequence[RunInfo]) -> RenderableType:
         table.add_column(title, justify="right" if right else "left", overflow="fold")
     for info in infos:
         table.add_row(*map(_cell, _row(info)), style="dim" if info.status in BROKEN else None)
-    notes = [_cell(f"{info.path}: {each}") for info in infos for each in info.problems]
-    return Group(table, *([Text(), *notes] if notes else []))
+    return table
 
 
 def details_text(info: RunInfo) -> RenderableType:

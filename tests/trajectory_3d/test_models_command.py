@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -37,7 +38,8 @@ TINY = [
     "dataset.windows_per_block=64",
     "evaluation.validation_windows=10",
     "evaluation.test_windows=10",
-] + ["dataset.type_weights={orbital: 0.5, lorenz: 0.5}"]
+    "dataset.type_weights={orbital: 0.5, lorenz: 0.5}",
+]
 
 
 @pytest.fixture(scope="module")
@@ -73,9 +75,8 @@ def test_the_list_says_what_the_files_of_a_run_say(root, capsys):
     metrics = json.loads((root / "first/evaluation/metrics.json").read_text())
     assert (found["name"], found["status"], found["step"], found["max_steps"]) == ("first", "finished", 4, 4)
     assert found["best_validation"]["value"] == summary["best_validation"]["metrics"]["position_error"]
-    mixed = metrics["forecasters"][-1]["groups"]["mixed"]
     tested = next(each for each in metrics["forecasters"] if not each["is_baseline"])["groups"]["mixed"]
-    assert found["test"]["position_error"] == tested["metrics"]["position_error"] != mixed
+    assert found["test"]["position_error"] == tested["metrics"]["position_error"]
     model = load(root / "first")
     assert found["parameters"]["total"] == sum(each.numel() for each in model.parameters())
     files = [path for path in (root / "first").rglob("*") if path.is_file()]
@@ -133,7 +134,7 @@ def test_broken_files_are_listed_as_such(root, capsys):
     (root / "cut/model.pt").write_bytes(best.read_bytes()[:3000])
     (root / "cut/text.pt").write_text("no model")
     (root / "cut/sound.pt").write_bytes(best.read_bytes())
-    os.symlink(root, root / "cut/loop")
+    (root / "cut/loop").symlink_to(root)
     (root / "first/training_summary.yaml").write_text("a: [")
     found = {each["name"]: each for each in listed(root, capsys)}
     assert {name: each["status"] for name, each in found.items()} == {
@@ -198,7 +199,8 @@ def test_nothing_trained(tmp_path, capsys):
     assert "trajectory-3d-train" in capsys.readouterr().out
     assert models.main(["latest", "--root", str(tmp_path)]) == 2
     captured = capsys.readouterr()
-    assert captured.out == "" and "trajectory-3d-train" in captured.err
+    assert captured.out == ""
+    assert "trajectory-3d-train" in captured.err
 
 
 def test_names(root, capsys):
@@ -221,7 +223,7 @@ def test_an_export_forecasts_as_its_checkpoint(root, tmp_path, dtype, capsys):
     context = torch.randn(2, 64, 3, generator=torch.Generator().manual_seed(0)).cumsum(1)
     expected, found = (load(path).forecast(context, 8).mean for path in (root / "first", target))
     tolerance = {"float32": 0.0, "float16": 0.02, "bfloat16": 0.2}[dtype]
-    assert float((expected - found).abs().max()) <= tolerance * float(context.std())
+    assert np.abs(expected - found).max() <= tolerance * float(context.std())
     assert models.main(command) == 2
     assert "--force" in capsys.readouterr().err
     assert models.main([*command, "--force"]) == 0
@@ -235,9 +237,9 @@ def test_prune_removes_what_it_said_and_nothing_else(root, tmp_path, capsys):
     change_summary(root / "live", status="running", process=this_process())
     (root / "failed/notes.txt").write_text("mine")
     shutil.move(root / "linked", tmp_path / "outside")
-    os.symlink(tmp_path / "outside", root / "linked")
+    (root / "linked").symlink_to(tmp_path / "outside")
     shutil.rmtree(root / "failed/tensorboard")
-    os.symlink(tmp_path / "outside", root / "failed/tensorboard")
+    (root / "failed/tensorboard").symlink_to(tmp_path / "outside")
     command = ["prune", "--root", str(root), "--keep", "0"]
     assert models.main([*command, "--dry-run"]) == 0
     assert (root / "first/best_model.pt").exists()
@@ -246,7 +248,8 @@ def test_prune_removes_what_it_said_and_nothing_else(root, tmp_path, capsys):
     assert models.main([*command, "--yes"]) == 0
     assert not (root / "first").exists()
     assert sorted(path.name for path in (root / "failed").iterdir()) == ["notes.txt", "tensorboard"]
-    assert (root / "live/best_model.pt").exists() and (tmp_path / "outside/best_model.pt").exists()
+    assert (root / "live/best_model.pt").exists()
+    assert (tmp_path / "outside/best_model.pt").exists()
     assert models.main(["prune", "live", "--root", str(root), "--yes"]) == 0
     assert (root / "live/best_model.pt").exists()
     assert models.main(["prune", str(tmp_path / "outside"), "--root", str(root), "--yes"]) == 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -142,7 +143,7 @@ def _list(arguments: argparse.Namespace) -> None:
     if arguments.json:
         _print_json(list_json(infos))
     elif infos:
-        _show(list_table(infos))
+        _show(list_table(infos, shutil.get_terminal_size().columns if sys.stdout.isatty() else _PIPED_WIDTH))
     elif everything:
         print(f"none of the {len(everything)} models is {' or '.join(statuses)}")
     else:
