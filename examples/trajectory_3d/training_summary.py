@@ -8,6 +8,7 @@ from typing import Any
 
 from examples.trajectory_3d.config import ExperimentConfig
 from examples.trajectory_3d.experts.validation_metrics import EXPERTS
+from examples.trajectory_3d.process_identity import this_process
 from examples.trajectory_3d.run_folder import CONFIG, config_hash, environment, now, update_summary
 from m.config import to_dict, write_yaml
 from m.moe import ModelConfig, model_size
@@ -38,6 +39,7 @@ class SummaryWriter(Callback):
         changes: dict[str, Any] = {
             "name": experiment.name,
             "status": "running",
+            "process": this_process(),  # a run that was killed cannot say so: its process is looked for
             "step": record.step,
             "max_steps": record.max_steps,
             "config_hash": config_hash(to_dict(experiment)),
