@@ -46,5 +46,9 @@ class EngineCounts:
         self.points_read += read
         self.points_reused += reused
         if load is not None:
-            load = load.astype(np.float64)  # float32 would stand still at 2**24
-            self.expert_tokens = load if self.expert_tokens is None else self.expert_tokens + load
+            self.serve(load)
+
+    def serve(self, load: Array) -> None:
+        """Add tokens of contexts that experts served, ``[layers, E]``."""
+        wide = load.astype(np.float64)  # float32 would stand still at 2**24
+        self.expert_tokens = wide if self.expert_tokens is None else self.expert_tokens + wide

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
+from m.arrays import Array
 from m.generation.counts import EngineCounts
 from m.generation.errors import OF_ONE_REQUEST
 from m.generation.session import SessionStore
 from m.runtime.job import ExportedJob
-from m.runtime.model import ExportedModel
-from m.runtime.routing import serve_record
+from m.runtime.model import Counts, ExportedModel
 from m.runtime.window import Rows
 
 DEFAULT_MOST_ROWS = 256
@@ -120,12 +120,7 @@ class ExportedEngine:
 
     def _read(self, share: list[tuple[ExportedJob, Rows]], ended: list[ExportedJob]) -> None:
         """Read rows together; an error ends the jobs they belong to, found out one by one."""
-        width = max(rows.points.shape[1] for _, rows in share)
-        points = np.concatenate(
-            [np.pad(rows.points, ((0, 0), (0, width - rows.points.shape[1]), (0, 0))) for _, rows in share]
-        )
-        lengths = np.concatenate([rows.lengths for _, rows in share])
-        anchored = np.concatenate([rows.anchored for _, rows in share])
+        points, lengths, anchored = _together([rows for _, rows in share])
         try:
             block = self.model.read(points, lengths, anchored)
         except OF_ONE_REQUEST as error:
@@ -135,19 +130,21 @@ class ExportedEngine:
             for one in share:
                 self._read([one], ended)
             return
-        contexts = np.concatenate([np.full(len(rows.lengths), job.reading) for job, rows in share])
-        mine = block.rows(contexts)
-        load = serve_record(mine, lengths[contexts], self.model.manifest).load() if contexts.any() else None
-        self.counts.count(len(lengths), load, read=int(lengths[contexts].sum()))
+        read = sum(int(rows.lengths.sum()) for job, rows in share if job.routing is None)
+        self.counts.count(len(lengths), read=read)
         at = 0
         for job, rows in share:
             part = block.rows(slice(at, at + len(rows.lengths)))
             at += len(rows.lengths)
+            reading = job.routing is None
             try:
                 job.supply(part, self.sessions)
             except OF_ONE_REQUEST as error:
                 self._end(job, error, ended)
                 continue
+            load = job.routing.load() if reading and job.routing is not None else None
+            if load is not None:
+                self.counts.serve(load)
             if not job.left:
                 ended.append(job)
 
@@ -155,3 +152,13 @@ class ExportedEngine:
     def _end(job: ExportedJob, error: Exception, ended: list[ExportedJob]) -> None:
         job.failure = error
         ended.append(job)
+
+
+def _together(parts: Sequence[Rows]) -> tuple[Array, Counts, Counts]:
+    """Points, lengths and anchoring points of several groups of sequences, padded to the longest."""
+    if len(parts) == 1:
+        return parts[0].points, parts[0].lengths, parts[0].anchored
+    width = max(part.points.shape[1] for part in parts)
+    padded = [np.pad(part.points, ((0, 0), (0, width - part.points.shape[1]), (0, 0))) for part in parts]
+    lengths = np.concatenate([part.lengths for part in parts])
+    return np.concatenate(padded), lengths, np.concatenate([part.anchored for part in parts])

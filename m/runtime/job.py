@@ -39,12 +39,12 @@ class _Paths:
 
     Attributes:
         strand: which.
-        generator: draws them.
+        generator: draws them; None for the centre, which nothing draws.
         blocks: so far, each ``[B * paths, P, K]``.
     """
 
     strand: Strand
-    generator: np.random.Generator
+    generator: np.random.Generator | None
     blocks: list[Array] = field(default_factory=list)
 
 
@@ -85,14 +85,14 @@ class ExportedJob:
         self._steps = manifest.config.head.prediction_steps
         self._levels = read_levels(quantiles)
         strands = plan_strands(request, self._levels, rolls=request.horizon > self._steps)
-        self._paths = [_Paths(strand, np.random.default_rng(strand.seed)) for strand in strands]
+        self._paths = [_Paths(strand, _generator(strand)) for strand in strands]
         self._state: SessionState | None = None
         self._continuation: Continuation | None = None
         self._round: Rows | None = None
         self._read: list[Block] = []
         self._done = 0  # rows of the round that are read
         self._first: Block | None = None
-        self._routing: ServedRouting | None = None
+        self.routing: ServedRouting | None = None  # once its contexts have been read
 
     @classmethod
     def read(
@@ -118,11 +118,6 @@ class ExportedJob:
     def rows(self) -> int:
         """Contexts B."""
         return len(self.request.points)
-
-    @property
-    def reading(self) -> bool:
-        """Whether its contexts have not all been read."""
-        return self._first is None
 
     @property
     def left(self) -> int:
@@ -173,7 +168,7 @@ class ExportedJob:
         """All contexts have been read."""
         self.started = time.monotonic()
         self._first = whole
-        self._routing = serve_record(whole, lengths, self._manifest)
+        self.routing = serve_record(whole, lengths, self._manifest)
         if self.session is not None and self._continuation is not None:
             self._state = sessions.commit(self.session, self._continuation, None)
         index = [np.repeat(np.arange(self.rows), paths.strand.paths) for paths in self._paths]
@@ -189,9 +184,11 @@ class ExportedJob:
             count = self.rows * paths.strand.paths
             mine = known.rows(slice(at, at + count))
             at += count
-            temperature = paths.strand.temperature
-            drawn = draw(mine, temperature, self._manifest, paths.generator) if temperature else mine.location
-            paths.blocks.append(drawn)
+            paths.blocks.append(
+                mine.location
+                if paths.generator is None
+                else draw(mine, paths.strand.temperature, self._manifest, paths.generator)
+            )
         self._announce()
 
     def _announce(self) -> None:
@@ -214,7 +211,7 @@ class ExportedJob:
 
     def result(self) -> GenerationResult:
         """What was asked for; the job must be finished."""
-        if self._first is None or self._routing is None or self._round is not None:
+        if self._first is None or self.routing is None or self._round is not None:
             raise RuntimeError("the job has rows to be read; its result is not known yet")
         drawn = {paths.strand.name: self._gather(paths) for paths in self._paths}
         arrange = self.request.arrange
@@ -224,7 +221,7 @@ class ExportedJob:
             mean=mean,
             samples=arrange(drawn[SAMPLES]) if SAMPLES in drawn else None,
             quantiles={level: self._quantile(level, drawn, self._first) for level in self._levels},
-            routing=self._routing,
+            routing=self.routing,
             model_steps=self.model_steps,
             session=self._state,
         )
@@ -242,6 +239,11 @@ class ExportedJob:
             result: Array = np.quantile(self.request.arrange(drawn[SPREAD]), level, axis=-3)
             return result
         return self.request.arrange(quantile(first, level, self._manifest)[:, : self.request.horizon])
+
+
+def _generator(strand: Strand) -> np.random.Generator | None:
+    """What draws the paths of a strand; None where they are the centre."""
+    return np.random.default_rng(strand.seed) if strand.temperature else None
 
 
 def _joined(blocks: Sequence[Block]) -> Block:

@@ -51,9 +51,13 @@ def serve_record(block: Block, lengths: NDArray[np.int64], manifest: Manifest) -
     tokens, layers = block.experts.shape[1:3]
     counts = np.ones_like(lengths) if manifest.one_token else (lengths - 1) // manifest.config.stride + 1
     valid = np.arange(tokens) < counts[:, None]  # [B, T']
-    found = []
-    for layer in range(layers):
-        experts = block.experts[:, :, layer]
-        load = np.bincount(experts[valid].ravel(), minlength=manifest.config.router.n_experts)
-        found.append(ServedLayer(experts, block.weights[:, :, layer], valid, load.astype(np.float64)))
-    return ServedRouting(tuple(found))
+    width = manifest.config.router.n_experts
+    # One count for all layers: each has numbers of its own.
+    numbered = block.experts[valid] + width * np.arange(layers)[:, None]  # [tokens, L, K]
+    load = np.bincount(numbered.ravel(), minlength=layers * width).reshape(layers, width).astype(np.float64)
+    return ServedRouting(
+        tuple(
+            ServedLayer(block.experts[:, :, layer], block.weights[:, :, layer], valid, load[layer])
+            for layer in range(layers)
+        )
+    )

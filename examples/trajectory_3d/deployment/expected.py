@@ -36,9 +36,9 @@ def ask_model(model: MoESequenceRegressor) -> Ask:
 
 def ask_exported(model: ExportedModel) -> Ask:
     """Answers of an exported model."""
+    engine = ExportedEngine(model)
 
     def ask(context: Array, horizon: int, levels: tuple[float, ...]) -> tuple[Array, dict[float, Array]]:
-        engine = ExportedEngine(model)
         job = ExportedJob.read(model.manifest, context, horizon, quantiles=levels)
         engine.submit(job)
         while engine.busy:
