@@ -20,6 +20,7 @@ from m.export.graph import INPUTS, OUTPUTS, ForecastGraph
 from m.moe.derived import model_size
 from m.moe.model import MoESequenceRegressor
 from m.runtime.manifest import Manifest
+from m.runtime.onnx import onnxruntime
 
 ONNX_FILE = "model.onnx"
 PROGRAM_FILE = "model.pt2"
@@ -199,13 +200,12 @@ def _traced(graph: ForecastGraph) -> torch.export.ExportedProgram:
 
 def _fold(raw: Path, file: Path) -> None:
     """Compute once and for all what does not depend on the input: reshaped weights, for one."""
-    import onnxruntime  # noqa: PLC0415
-
-    options = onnxruntime.SessionOptions()
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
+    runtime = onnxruntime()
+    options = runtime.SessionOptions()
+    options.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_ENABLE_BASIC
     options.optimized_model_filepath = str(file)
     options.log_severity_level = 3
-    onnxruntime.InferenceSession(raw, options, providers=["CPUExecutionProvider"])
+    runtime.InferenceSession(raw, options, providers=["CPUExecutionProvider"])
 
 
 def _is_delicate(name: str, graph: Any) -> bool:

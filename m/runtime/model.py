@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from m.arrays import Array
 from m.runtime.manifest import ExportedModelError, Manifest
+from m.runtime.onnx import onnxruntime
 
 Counts = NDArray[np.int64]
 Run = Callable[[Array, Counts, Counts], list[NDArray[Any]]]
@@ -92,19 +93,21 @@ def load_exported(folder: Path, *, device: str = "cpu", threads: int | None = No
 
 
 def _onnx(file: Path, device: str, threads: int | None) -> Run:
-    import onnxruntime  # noqa: PLC0415  (only where such a graph is run)
-
-    options = onnxruntime.SessionOptions()
+    try:
+        runtime = onnxruntime()
+    except ImportError as error:
+        raise ExportedModelError(f"{file}: needs onnxruntime, which is not installed") from error
+    options = runtime.SessionOptions()
     if threads is not None:
         options.intra_op_num_threads = threads
     options.log_severity_level = 3
     wanted = "CUDAExecutionProvider" if device.startswith("cuda") else "CPUExecutionProvider"
-    if wanted not in onnxruntime.get_available_providers():
+    if wanted not in runtime.get_available_providers():
         raise ExportedModelError(
             f"this onnxruntime cannot compute on {device}; install onnxruntime-gpu, or take --device cpu"
         )
     try:
-        session = onnxruntime.InferenceSession(file, options, providers=[wanted])
+        session = runtime.InferenceSession(file, options, providers=[wanted])
     except Exception as error:
         raise ExportedModelError(f"{file}: onnxruntime cannot open it ({error}); copy it again") from error
 

@@ -1,5 +1,9 @@
 """Graphs written to files and run by onnxruntime and torch: any batch, any length, no expert lost."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import onnx
 import pytest
@@ -8,6 +12,7 @@ from exported import graph_of
 from reference import MODELS, small_model
 from serving import assert_close, walk
 
+import m
 from m.attention.rope import rotate, rotation
 from m.experts.experts import Experts
 from m.export import ForecastGraph, export_model, measure_parity
@@ -154,3 +159,16 @@ def test_what_cannot_be_run_says_so(shipped, tmp_path):
     if manifest.kind != "pt2":
         with pytest.raises(ExportedModelError, match="--device cpu"):
             load_exported(folder, device="cuda")
+
+
+def test_nothing_is_reported_to_anybody():
+    """onnxruntime's builds send telemetry unless this is set before they are loaded."""
+    check = (
+        "import os, sys; os.environ.pop('ORT_DISABLE_TELEMETRY', None);"
+        "from m.runtime.onnx import onnxruntime; assert 'onnxruntime' not in sys.modules;"
+        "onnxruntime(); assert os.environ['ORT_DISABLE_TELEMETRY'] == '1'"
+    )
+    assert subprocess.run([sys.executable, "-c", check], check=False, timeout=60).returncode == 0
+    sources = Path(m.__file__).parent.rglob("*.py")
+    users = [path.name for path in sources if "import onnxruntime" in path.read_text()]
+    assert users == ["onnx.py"]
