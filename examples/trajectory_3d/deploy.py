@@ -131,11 +131,9 @@ def run_smoke_test(folder: Path) -> str:
     Raises:
         DeploymentError: it failed; with what it printed.
     """
-    command = [sys.executable, str(folder / "smoke_test.py")]
+    command = [sys.executable, str(folder.resolve() / "smoke_test.py")]  # a relative path may be all there is
     try:
-        done = subprocess.run(
-            command, capture_output=True, text=True, timeout=SMOKE_SECONDS, check=False, cwd=folder
-        )
+        done = subprocess.run(command, capture_output=True, text=True, timeout=SMOKE_SECONDS, check=False)
     except subprocess.TimeoutExpired as error:
         raise DeploymentError(f"the smoke test did not end within {SMOKE_SECONDS} s") from error
     if done.returncode:
