@@ -1,0 +1,101 @@
+"""What a study will cost, before it starts: from the configurations and a look at the machine."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+import torch
+
+from examples.trajectory_3d.study.plan import Trial
+from m.moe import model_size
+
+# Of the speed of one large matrix product, what a whole training step reaches, optimizer and data included:
+# between a third and three times this in the shipped configurations.
+_REACHED = 0.3
+_PROBE_SIZE, _PROBE_SECONDS = 512, 0.15
+_EVALUATION_SECONDS = 40.0  # test, pictures, pages; of every trial
+_LONG_HOURS = 1.0
+BACKWARD_FACTOR = 3  # forward and backward pass over the forward pass alone
+
+
+def training_windows(trial: Trial, steps: int | None = None) -> int:
+    """Windows that a trial is trained on, in all its steps or in some."""
+    training = trial.experiment.training
+    count = training.max_steps if steps is None else steps
+    return count * training.batch_size * training.accumulation_steps
+
+
+def training_flops(trial: Trial, steps: int | None = None) -> float:
+    """Operations of a training's matrix products: three forward passes for every window seen."""
+    size = model_size(trial.experiment.model)
+    forward = size.forward_flops(trial.experiment.dataset.sequence_length)
+    return float(BACKWARD_FACTOR * forward * training_windows(trial, steps))
+
+
+def estimate_lines(trials: Sequence[Trial], threads: int, parallel: int) -> list[str]:
+    """In words, what the trials will cost here; empty when there are none.
+
+    Args:
+        trials: that are still to be trained.
+        threads: of each.
+        parallel: at once.
+    """
+    if not trials:
+        return []
+    speed = _REACHED * _matmul_speed(threads)
+    hours = [(training_flops(trial) / speed + _EVALUATION_SECONDS) / 3600.0 for trial in trials]
+    width = max(len(trial.name) for trial in trials)
+    lines = [f"{len(trials)} trials to train, {parallel} at once with {threads} threads each:"]
+    for trial, each in zip(trials, hours, strict=True):
+        size, training = model_size(trial.experiment.model), trial.experiment.training
+        lines.append(
+            f"  {trial.name:{width}}  {size.active_parameters / 1e6:7.2f} M of "
+            f"{size.total_parameters / 1e6:7.2f} M parameters active, {training.max_steps} steps of "
+            f"{training.batch_size * training.accumulation_steps} windows, "
+            f"{training_flops(trial) / 1e12:.3g} TFLOP, about {_duration(each)}"
+        )
+    total = sum(hours) / min(parallel, len(trials))
+    lines.append(
+        f"  together about {_duration(total)}, judged by a matrix product on this machine's CPU; it may be "
+        "three times less or more. Ctrl-C saves; the same command goes on."
+    )
+    longest = max(trials, key=training_flops)
+    if total > _LONG_HOURS:
+        lines.append(_advice(longest, speed, len(trials) / min(parallel, len(trials))))
+    return lines
+
+
+def _advice(trial: Trial, speed: float, rounds: float) -> str:
+    """How --max-steps would change a long study."""
+    per_step = training_flops(trial, 1) / speed
+    budget = 1800.0 / max(1.0, rounds) - _EVALUATION_SECONDS
+    steps = max(10, min(trial.experiment.training.max_steps, int(budget / per_step)))
+    steps = round(steps, 1 - len(str(steps)))  # one digit that counts
+    return (
+        f"  A try-out is shorter: --max-steps {steps} makes the longest, {trial.name}, last about "
+        f"{_duration((steps * per_step + _EVALUATION_SECONDS) / 3600.0)} (begin it with another --name)."
+    )
+
+
+def _matmul_speed(threads: int) -> float:
+    """Operations per second of a matrix product of 512 by 512, fp32, on the CPU."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        factor = torch.ones(_PROBE_SIZE, _PROBE_SIZE)
+        factor @ factor
+        began, count = time.perf_counter(), 0
+        while (passed := time.perf_counter() - began) < _PROBE_SECONDS or not count:
+            factor @ factor
+            count += 1
+        return 2.0 * _PROBE_SIZE**3 * count / passed if passed > 0 else 1e10
+    finally:
+        torch.set_num_threads(before)
+
+
+def _duration(hours: float) -> str:
+    minutes = hours * 60.0
+    if minutes < 90:
+        return f"{max(1, round(minutes))} min"
+    return f"{hours:.0f} h" if hours < 48 else f"{hours / 24:.0f} days"
