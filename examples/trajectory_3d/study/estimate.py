@@ -14,7 +14,8 @@ from m.moe import model_size
 # between a third and three times this in the shipped configurations.
 _REACHED = 0.3
 _PROBE_SIZE, _PROBE_SECONDS = 512, 0.15
-_EVALUATION_SECONDS = 40.0  # test, pictures, pages; of every trial
+_PICTURE_SECONDS = 20.0  # of every trial
+_TEST_PASSES, _VALIDATION_PASSES = 3, 3  # forecasts of every test, or validation, window
 _LONG_HOURS = 1.0
 BACKWARD_FACTOR = 3  # forward and backward pass over the forward pass alone
 
@@ -44,7 +45,7 @@ def estimate_lines(trials: Sequence[Trial], threads: int, parallel: int) -> list
     if not trials:
         return []
     speed = _REACHED * _matmul_speed(threads)
-    hours = [(training_flops(trial) / speed + _EVALUATION_SECONDS) / 3600.0 for trial in trials]
+    hours = [_hours(trial, speed) for trial in trials]
     width = max(len(trial.name) for trial in trials)
     lines = [f"{len(trials)} trials to train, {parallel} at once with {threads} threads each:"]
     for trial, each in zip(trials, hours, strict=True):
@@ -66,15 +67,26 @@ def estimate_lines(trials: Sequence[Trial], threads: int, parallel: int) -> list
     return lines
 
 
+def _hours(trial: Trial, speed: float) -> float:
+    """Time of a trial's training, validations, test and pictures."""
+    judged = trial.experiment.evaluation
+    validations = -(-trial.experiment.training.max_steps // trial.experiment.training.eval_interval)
+    windows = (
+        _TEST_PASSES * judged.test_windows + _VALIDATION_PASSES * validations * judged.validation_windows
+    )
+    per_window = training_flops(trial, 1) / training_windows(trial, 1) / BACKWARD_FACTOR
+    return ((training_flops(trial) + windows * per_window) / speed + _PICTURE_SECONDS) / 3600.0
+
+
 def _advice(trial: Trial, speed: float, rounds: float) -> str:
     """How --max-steps would change a long study."""
     per_step = training_flops(trial, 1) / speed
-    budget = 1800.0 / max(1.0, rounds) - _EVALUATION_SECONDS
-    steps = max(10, min(trial.experiment.training.max_steps, int(budget / per_step)))
+    steps = max(10, min(trial.experiment.training.max_steps, int(1800.0 / max(1.0, rounds) / per_step)))
     steps = round(steps, 1 - len(str(steps)))  # one digit that counts
     return (
-        f"  A try-out is shorter: --max-steps {steps} makes the longest, {trial.name}, last about "
-        f"{_duration((steps * per_step + _EVALUATION_SECONDS) / 3600.0)} (begin it with another --name)."
+        f"  A try-out is shorter: with --max-steps {steps} the longest, {trial.name}, trains for about "
+        f"{_duration(steps * per_step / 3600.0)}; fewer evaluation.test_windows and "
+        "evaluation.validation_windows shorten its judgement. Give it another --name."
     )
 
 

@@ -68,8 +68,15 @@
     return `runs/${name}<br>config ${run.config_hash}, seed ${run.seed}, commit ${run.git_commit}`;
   };
   const origins = (arm) => arm.runs.slice(0, 3).map(origin).join("<br>") + (arm.runs.length > 3 ? "<br>…" : "");
-  const positive = (values) => values.every((value) => value === null || value > 0);
-  const yaxis = (text, values) => ({ ...(positive(values) ? LOG_AXIS : { gridcolor: GRID, automargin: true }), title: { text } });
+  /* Logarithmic where values differ by factors; a narrow range has too few round numbers for that. */
+  const axis = (text, values) => {
+    const found = values.filter((value) => value !== null && value !== undefined);
+    const wide = Math.min(...found) > 0 && Math.max(...found) > 4 * Math.min(...found);
+    return { ...(wide ? LOG_AXIS : { gridcolor: GRID, automargin: true, zeroline: false }), title: { text } };
+  };
+  /* Motion types side by side, arms beside each other within one. */
+  const places = (arms, index, count) => Array.from({ length: count }, (_, type) => type + 0.7 * ((index + 0.5) / arms - 0.5));
+  const typeAxis = (types) => ({ tickvals: types.map((_, index) => index), ticktext: types, range: [-0.55, types.length - 0.45], gridcolor: GRID, zeroline: false, automargin: true });
   const legend = { orientation: "h", y: -0.22, font: { size: 11 } };
 
   /* ---- errors ---- */
@@ -89,22 +96,23 @@
       rows.push({ baseline: true, cells: [baseline.name + " (baseline)", "", ...types.map((kind) => number((baseline.scores[kind] || {})[metric]))] });
     }
     table("error-table", [words(metric), "seeds", ...types], rows);
-    const traces = arms.map((arm) => {
+    const traces = arms.map((arm, index) => {
       const found = types.map((kind) => estimate(arm, kind, metric));
       const { color, symbol } = style(arm);
       return {
-        type: "scatter", mode: "markers", name: arm.label, x: types, y: found.map((each) => (each ? each.mean : null)), error_y: bars(found),
-        marker: { color, symbol, size: 9 }, hovertemplate: `%{x}: %{y:.4g}<br>${origins(arm)}<extra>${arm.label}</extra>`,
+        type: "scatter", mode: "markers", name: arm.label, x: places(arms.length, index, types.length), y: found.map((each) => (each ? each.mean : null)), error_y: bars(found),
+        marker: { color, symbol, size: 9 }, text: types, hovertemplate: `%{text}: %{y:.4g}<br>${origins(arm)}<extra>${arm.label}</extra>`,
       };
     });
     for (const [index, baseline] of group().baselines.entries()) {
       traces.push({
-        type: "scatter", mode: "lines", name: baseline.name, x: types, y: types.map((kind) => (baseline.scores[kind] || {})[metric] ?? null),
+        type: "scatter", mode: "lines", name: baseline.name, x: types.flatMap((_, type) => [type - 0.42, type + 0.42, null]),
+        y: types.flatMap((kind) => [0, 1, null].map((end) => (end === null ? null : (baseline.scores[kind] || {})[metric] ?? null))),
         line: { color: "#6b6b6b", width: 1.2, dash: ["dot", "dash", "dashdot", "longdash"][index % 4] },
       });
     }
     const shown = traces.flatMap((trace) => trace.y);
-    draw("by-type", traces, layout(`${words(metric)} by motion type`, "", "", { yaxis: yaxis(words(metric) + (metric.endsWith("position_error") ? " (m)" : ""), shown), legend, scattermode: "group" }));
+    draw("by-type", traces, layout(`${words(metric)} by motion type`, "", "", { xaxis: typeAxis(types), yaxis: axis(words(metric) + (metric === "position_error" ? " (m)" : ""), shown), legend }));
   };
 
   /* ---- compute ---- */
@@ -129,7 +137,7 @@
       if (!front.length || error < front[front.length - 1][1]) front.push([arm.costs[key], error]);
     }
     if (front.length > 1) traces.unshift({ type: "scatter", mode: "lines", name: "none better in both", x: front.map((p) => p[0]), y: front.map((p) => p[1]), line: { color: "#9a9a9a", width: 1.2 } });
-    draw("pareto", traces, layout("Mean position error on the test windows", name, "", { xaxis: { ...LOG_AXIS, title: { text: name } }, yaxis: yaxis("mean position error (m)", []), legend }));
+    draw("pareto", traces, layout("Mean position error on the test windows", name, "", { xaxis: axis(name, arms.map((arm) => arm.costs[key])), yaxis: axis("mean position error (m)", traces.flatMap((trace) => trace.y)), legend, showlegend: true }));
     const gpu = arms.some((arm) => arm.costs.peak_gpu_memory_mb !== null);
     table("cost-table",
       ["", "parameters", "active", "MFLOP / forecast", "windows seen", "TFLOP trained", "training s", "core s", "windows / s", "ms / forecast", "peak MB", ...(gpu ? ["GPU MB"] : [])],
@@ -158,7 +166,7 @@
       });
     }
     const metrics = [...new Set(group().arms.flatMap((arm) => arm.runs.map((each) => runs.get(each).metric)))].map(words).join(" / ");
-    draw("curves", traces, layout(`Validation ${metrics}`, name, "", { xaxis: { ...LOG_AXIS, title: { text: name } }, yaxis: yaxis(metrics + (metrics === "position error" ? " (m)" : ""), []), legend }));
+    draw("curves", traces, layout(`Validation ${metrics}`, name, "", { xaxis: axis(name, traces.flatMap((trace) => trace.x)), yaxis: axis(metrics + (metrics === "position error" ? " (m)" : ""), traces.flatMap((trace) => trace.y)), legend, showlegend: true }));
   };
 
   /* ---- mixture over dense ---- */
@@ -170,13 +178,13 @@
         return found ? { text: number(found.mean), small: ends(found) } : "n/a";
       })],
     })));
-    const traces = ratios.map((ratio) => {
+    const traces = ratios.map((ratio, index) => {
       const arm = group().arms.find((each) => each.name === ratio.moe), { color, symbol } = style(arm);
       const found = types.map((kind) => ratio.position_error[kind]);
-      return { type: "scatter", mode: "markers", name: ratio.label, x: types, y: found.map((each) => (each ? each.mean : null)), error_y: bars(found), marker: { color, symbol, size: 10 } };
+      return { type: "scatter", mode: "markers", name: ratio.label, x: places(ratios.length, index, types.length), y: found.map((each) => (each ? each.mean : null)), error_y: bars(found), marker: { color, symbol, size: 10 } };
     });
     draw("ratio-plot", traces, layout("Position error, mixture / dense", "", "ratio", {
-      legend, showlegend: true, scattermode: "group", shapes: [{ type: "line", xref: "paper", x0: 0, x1: 1, y0: 1, y1: 1, line: { color: "#000", width: 1, dash: "dot" } }],
+      legend, showlegend: true, xaxis: typeAxis(types), shapes: [{ type: "line", xref: "paper", x0: 0, x1: 1, y0: 1, y1: 1, line: { color: "#000", width: 1, dash: "dot" } }],
     }));
   };
 

@@ -117,7 +117,9 @@ def _run_trial(folder: StudyFolder, trial: Trial, device: torch.device, judge: J
         raise ForecastError(f"no validation gave a {experiment.training.best_metric}, so there is no model")
     outcome = Outcome(name=trial.name, status="finished", step=result.step)
     try:
-        evaluate_model(best, experiment, device=device)
+        # Without the analysis of experts, which a study shows nothing of: it forecasts the test windows once
+        # for each of them. trajectory-3d-eval makes it for the runs that deserve it.
+        evaluate_model(best, experiment, device=device, experts=False)
     except IncompleteEvaluationError as error:
         if any(failed.endswith(trial.name) for failed in error.result.failed):
             raise ForecastError(str(error)) from error
