@@ -123,15 +123,14 @@ def run_study(
             say(line)
         complete = _pool(board, plan, running, parallel, threads).run(waiting) if waiting else True
         report = write_reports(folder)
-    for written in report.paths:
-        say(str(written))
+    say(f"Report: {path / report.paths[0].name}, and as .json, .html and pictures beside it")
     failed = board.failed()
     if not complete:
         say(f"Stopped: {board.ended} of {board.total} jobs are done. Go on with the same command.")
     elif failed:
         raise StudyFailedError(
             f"{len(failed)} of {board.total} jobs failed: {', '.join(failed)}. Their reasons are in "
-            f"{report.paths[0]}; the same command tries them again"
+            f"{path / report.paths[0].name}; the same command tries them again"
         )
     return complete
 
