@@ -61,28 +61,43 @@ def split_values(text: str, *, source: str = "list") -> list[str]:
     Raises:
         ConfigError: an empty value, or a bracket or quote without its partner.
     """
-    values, current, expected, quote = [], "", [], ""
-    for letter in text:
-        if quote:
-            quote = "" if letter == quote else quote
-        elif letter in "'\"" and current.rstrip()[-1:] in {"", *",[{:"}:  # elsewhere it is an apostrophe
-            quote = letter
-        elif letter in _OPENING:
+    values: list[str] = []
+    start, place = 0, 0
+    expected: list[str] = []  # what closes the brackets that are open
+    while place < len(text):
+        letter = text[place]
+        begins = not text[start:place].strip()
+        if letter in "'\"" and (begins or (expected and text[:place].rstrip()[-1:] in {*",[{:"})):
+            place = _end_of_quote(text, place, source)
+        elif letter in _OPENING and (begins or expected):
             expected.append(_CLOSING[_OPENING.index(letter)])
-        elif letter in _CLOSING:
-            if not expected or expected.pop() != letter:
-                raise ConfigError(f"{source}: '{letter}' closes nothing")
+        elif letter in _CLOSING and expected and expected.pop() != letter:
+            raise ConfigError(f"{source}: '{letter}' closes nothing")
         elif letter == "," and not expected:
-            values.append(current.strip())
-            current = ""
-            continue
-        current += letter
-    if quote or expected:
-        raise ConfigError(f"{source}: {quote or expected[-1]} is missing at the end")
-    values.append(current.strip())
+            values.append(text[start:place].strip())
+            start = place + 1
+        place += 1
+    if expected:
+        raise ConfigError(f"{source}: {expected[-1]} is missing at the end")
+    values.append(text[start:].strip())
     if not all(values):
         raise ConfigError(f"{source}: there is an empty value; write null, '' or [] for one that is meant")
     return values
+
+
+def _end_of_quote(text: str, start: int, source: str) -> int:
+    """Place of the quotation mark that ends what begins at ``start``, by YAML's two ways of escaping."""
+    mark = text[start]
+    place = start + 1
+    while place < len(text):
+        if mark == '"' and text[place] == "\\":
+            place += 1
+        elif text[place] == mark:
+            if mark == '"' or text[place + 1 : place + 2] != mark:
+                return place
+            place += 1
+        place += 1
+    raise ConfigError(f"{source}: {mark} is missing at the end")
 
 
 def parse_grid(texts: Sequence[str]) -> tuple[Axis, ...]:
