@@ -16,7 +16,9 @@ def number(value: float | None, digits: int = 3) -> str:
     """A number with so many digits that count; ``n/a`` for none."""
     if value is None:
         return "n/a"
-    if value and (abs(value) >= 10**6 or abs(value) < 10**-4):
+    if not value:
+        return "0"
+    if abs(value) >= 10**6 or abs(value) < 10**-4:
         return f"{value:.{digits - 1}e}"
     rounded = float(f"{value:.{digits}g}")
     decimals = max(
