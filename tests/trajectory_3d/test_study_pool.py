@@ -22,6 +22,8 @@ from examples.trajectory_3d.study.devices import worker_environment
 from examples.trajectory_3d.study.folder import StudyFolder
 from examples.trajectory_3d.study.plan import make_plan
 from examples.trajectory_3d.study.pool import LocalPool
+from examples.trajectory_3d.study.ray_pool import RayPool
+from m.config import ConfigError
 
 PRELUDE = """
 import json, os, signal, sys, time
@@ -238,3 +240,12 @@ def is_running(process: int) -> bool:
         return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
         return False
+
+
+def test_without_ray_the_extra_is_named(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    plan = make_plan(["quick_test_3d"])
+    board = Board(StudyFolder(tmp_path), plan, print)
+    pool = RayPool(board, address="local", parallel=1, threads=1, device="cpu", retries=1)
+    with pytest.raises(ConfigError, match=r"m-trajectory\[ray\]"):
+        pool.run(board.open_jobs())

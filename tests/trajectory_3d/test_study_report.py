@@ -237,6 +237,12 @@ def test_pictures_are_drawn(study, name):
     assert pixels[..., :3].std() > 0.02
 
 
+def test_experts_are_left_for_the_runs_that_deserve_it(study):
+    metrics = json.loads((study.run("quick_test_3d-seed0") / "evaluation/metrics.json").read_text())
+    assert metrics["experts"] is None
+    assert metrics["missing"] == {}
+
+
 def test_runs_of_a_study_are_found_as_models(study):
     found = {model.name for model in find_models(study.path)}
     assert found == {run.name for run in (study.path / "runs").iterdir()}

@@ -1,4 +1,4 @@
-"""Whole studies as a user runs them: killed at random moments, on Ray with a worker killed, with failing trials."""
+"""Whole studies as a user runs them: killed at random moments, on Ray, with failing trials."""
 
 from __future__ import annotations
 

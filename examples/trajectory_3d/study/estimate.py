@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import torch
 
 from examples.trajectory_3d.study.plan import Trial
+from examples.trajectory_3d.study.work import BACKWARD_FACTOR, disk_bytes, training_flops, training_windows
 from m.moe import model_size
 
 # Of the speed of one large matrix product, what a whole training step reaches, optimizer and data included:
@@ -17,21 +18,6 @@ _PROBE_SIZE, _PROBE_SECONDS = 512, 0.15
 _PICTURE_SECONDS = 20.0  # of every trial
 _TEST_PASSES, _VALIDATION_PASSES = 3, 3  # forecasts of every test, or validation, window
 _LONG_HOURS = 1.0
-BACKWARD_FACTOR = 3  # forward and backward pass over the forward pass alone
-
-
-def training_windows(trial: Trial, steps: int | None = None) -> int:
-    """Windows that a trial is trained on, in all its steps or in some."""
-    training = trial.experiment.training
-    count = training.max_steps if steps is None else steps
-    return count * training.batch_size * training.accumulation_steps
-
-
-def training_flops(trial: Trial, steps: int | None = None) -> float:
-    """Operations of a training's matrix products: three forward passes for every window seen."""
-    size = model_size(trial.experiment.model)
-    forward = size.forward_flops(trial.experiment.dataset.sequence_length)
-    return float(BACKWARD_FACTOR * forward * training_windows(trial, steps))
 
 
 def estimate_lines(trials: Sequence[Trial], threads: int, parallel: int) -> list[str]:
@@ -61,6 +47,7 @@ def estimate_lines(trials: Sequence[Trial], threads: int, parallel: int) -> list
         f"  together about {_duration(total)}, judged by a matrix product on this machine's CPU; it may be "
         "three times less or more. Ctrl-C saves; the same command goes on."
     )
+    lines.append(f"  Their files take {sum(map(disk_bytes, trials)) / 1e9:.2g} GB of disk or more.")
     longest = max(trials, key=training_flops)
     if total > _LONG_HOURS:
         lines.append(_advice(longest, speed, len(trials) / min(parallel, len(trials))))

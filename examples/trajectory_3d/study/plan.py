@@ -13,6 +13,7 @@ from examples.trajectory_3d.config import ExperimentConfig
 from examples.trajectory_3d.run_folder import config_hash
 from examples.trajectory_3d.study.grid import Axis, combinations, parse_grid
 from examples.trajectory_3d.study.shorten import shortened
+from examples.trajectory_3d.study.work import training_flops
 from m.config import ConfigError, apply_overrides, from_dict, nearest_hint, read_yaml, to_dict
 from m.routing.config import RouterConfig
 
@@ -216,6 +217,8 @@ def make_plan(
                 seeded = experiment if seeds is None else _seeded(experiment, seed)
                 trials += _with_partner(Trial(arm, arm, label, changes, seed, None, seeded), dense)
     trials = _named(_without_repeats(trials))
+    if not configs:
+        trials.sort(key=training_flops)  # the first results come soon, those of the largest last
     return StudyPlan(tuple(trials), _baseline_jobs(trials, baselines), early_stop, device, max_steps)
 
 

@@ -8,9 +8,9 @@ from typing import Any
 
 from examples.trajectory_3d.evaluation_set import MIXED
 from examples.trajectory_3d.study.collect import TrialResult
-from examples.trajectory_3d.study.estimate import training_flops, training_windows
 from examples.trajectory_3d.study.intervals import mean_over_seeds, ratio_over_seeds
 from examples.trajectory_3d.study.plan import Trial
+from examples.trajectory_3d.study.work import training_flops, training_windows
 from m.config import to_dict
 from m.moe import model_size
 
