@@ -2,11 +2,13 @@
 "use strict";
 
 (() => {
-  const { byId, PALETTE, SYMBOLS, GRID, LOG_AXIS, layout, draw, number, fill, sentences } = Plots;
+  const { byId, PALETTE, SYMBOLS, GRID, LOG_AXIS, layout, draw, number: shortest, fill, sentences } = Plots;
   const data = JSON.parse(byId("data").textContent);
   const MIXED = "mixed";
   const runs = new Map(data.runs.map((run) => [run.name, run]));
   const group = () => data.groups[Number(byId("group").value)];
+  /* Digits that count are shown, zeros too: 1.40 is no 1.4. */
+  const number = (value, digits = 3) => (value && Math.abs(value) >= 1e-4 && Math.abs(value) < 10 ** digits ? value.toPrecision(digits) : shortest(value, digits));
   const words = (name) => name.replaceAll("_", " ");
 
   /* ---- overview ---- */
@@ -82,18 +84,22 @@
   /* ---- errors ---- */
   const showErrors = () => {
     const metric = byId("metric").value, arms = finished(), types = kinds();
-    const best = types.map((kind) => Math.min(...arms.map((arm) => (estimate(arm, kind, metric) || { mean: Infinity }).mean)));
+    const theirs = (baseline, kind) => (baseline.scores[kind] || {})[metric] ?? null;
+    const best = types.map((kind) => Math.min(
+      ...arms.map((arm) => (estimate(arm, kind, metric) || { mean: Infinity }).mean), ...group().baselines.map((baseline) => theirs(baseline, kind) ?? Infinity),
+    ));
+    const isBest = (value, index) => (metric.endsWith("_error") || metric === "gn") && value === best[index];
     const rows = arms.map((arm) => ({
       cells: [
         { text: arm.label, small: arm.finished < arm.planned ? `${arm.finished} of ${arm.planned} seeds` : "" }, arm.finished,
         ...types.map((kind, index) => {
           const found = estimate(arm, kind, metric);
-          return found ? { text: number(found.mean), small: ends(found), best: metric.endsWith("_error") && found.mean === best[index] } : "n/a";
+          return found ? { text: number(found.mean), small: ends(found), best: isBest(found.mean, index) } : "n/a";
         }),
       ],
     }));
     for (const baseline of group().baselines) {
-      rows.push({ baseline: true, cells: [baseline.name + " (baseline)", "", ...types.map((kind) => number((baseline.scores[kind] || {})[metric]))] });
+      rows.push({ baseline: true, cells: [baseline.name + " (baseline)", "", ...types.map((kind, index) => ({ text: number(theirs(baseline, kind)), best: isBest(theirs(baseline, kind), index) }))] });
     }
     table("error-table", [words(metric), "seeds", ...types], rows);
     const traces = arms.map((arm, index) => {
@@ -107,7 +113,7 @@
     for (const [index, baseline] of group().baselines.entries()) {
       traces.push({
         type: "scatter", mode: "lines", name: baseline.name, x: types.flatMap((_, type) => [type - 0.42, type + 0.42, null]),
-        y: types.flatMap((kind) => [0, 1, null].map((end) => (end === null ? null : (baseline.scores[kind] || {})[metric] ?? null))),
+        y: types.flatMap((kind) => [0, 1, null].map((end) => (end === null ? null : theirs(baseline, kind)))),
         line: { color: "#6b6b6b", width: 1.2, dash: ["dot", "dash", "dashdot", "longdash"][index % 4] },
       });
     }
