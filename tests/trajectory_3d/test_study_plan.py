@@ -280,7 +280,7 @@ def test_the_plan_can_be_looked_at_without_running_it(tmp_path, capsys):
     shown = capsys.readouterr().out
     size = model_size(make_plan(["quick_test_3d"]).trials[0].experiment.model)
     assert "2 trials to train" in shown
-    assert f"{size.total_parameters / 1e6:.2f} M parameters active, 1000 steps of 256 windows" in shown
+    assert f"of {size.total_parameters / 1e6:.2f} M parameters active, 1000 steps of 256 windows" in shown
     assert not list(tmp_path.iterdir())
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 import time
 from collections.abc import Sequence
 
@@ -18,6 +19,7 @@ _PROBE_SIZE, _PROBE_SECONDS = 512, 0.15
 _PICTURE_SECONDS = 20.0  # of every trial
 _TEST_PASSES, _VALIDATION_PASSES = 3, 3  # forecasts of every test, or validation, window
 _LONG_HOURS = 1.0
+_WIDTH = 100
 
 
 def estimate_lines(trials: Sequence[Trial], threads: int, parallel: int) -> list[str]:
@@ -36,22 +38,23 @@ def estimate_lines(trials: Sequence[Trial], threads: int, parallel: int) -> list
     lines = [f"{len(trials)} trials to train, {parallel} at once with {threads} threads each:"]
     for trial, each in zip(trials, hours, strict=True):
         size, training = model_size(trial.experiment.model), trial.experiment.training
+        active, whole = size.active_parameters / 1e6, size.total_parameters / 1e6
         lines.append(
-            f"  {trial.name:{width}}  {size.active_parameters / 1e6:7.2f} M of "
-            f"{size.total_parameters / 1e6:7.2f} M parameters active, {training.max_steps} steps of "
-            f"{training.batch_size * training.accumulation_steps} windows, "
-            f"{training_flops(trial) / 1e12:.3g} TFLOP, about {_duration(each)}"
+            f"  {trial.name:{width}}  {active:.2f} of {whole:.2f} M parameters active, "
+            f"{training.max_steps} steps of "
+            f"{training.batch_size * training.accumulation_steps} windows, about {_duration(each)}"
         )
     total = sum(hours) / min(parallel, len(trials))
-    lines.append(
-        f"  together about {_duration(total)}, judged by a matrix product on this machine's CPU; it may be "
-        "three times less or more. Ctrl-C saves; the same command goes on."
-    )
-    lines.append(f"  Their files take {sum(map(disk_bytes, trials)) / 1e9:.2g} GB of disk or more.")
-    longest = max(trials, key=training_flops)
+    operations, files = sum(map(training_flops, trials)), sum(map(disk_bytes, trials))
+    closing = [
+        f"Together {operations / 1e12:.3g} TFLOP of training, {files / 1e9:.2g} GB of disk or more, and "
+        f"about {_duration(total)}, judged by a matrix product on this machine's CPU; it may be three "
+        "times less or more. Ctrl-C saves; the same command goes on."
+    ]
     if total > _LONG_HOURS:
-        lines.append(_advice(longest, speed, len(trials) / min(parallel, len(trials))))
-    return lines
+        longest = max(trials, key=training_flops)
+        closing.append(_advice(longest, speed, len(trials) / min(parallel, len(trials))))
+    return lines + [line for text in closing for line in textwrap.wrap(text, _WIDTH)]
 
 
 def _hours(trial: Trial, speed: float) -> float:
@@ -71,7 +74,7 @@ def _advice(trial: Trial, speed: float, rounds: float) -> str:
     steps = max(10, min(trial.experiment.training.max_steps, int(1800.0 / max(1.0, rounds) / per_step)))
     steps = round(steps, 1 - len(str(steps)))  # one digit that counts
     return (
-        f"  A try-out is shorter: with --max-steps {steps} the longest, {trial.name}, trains for about "
+        f"A try-out is shorter: with --max-steps {steps} the longest, {trial.name}, trains for about "
         f"{_duration(steps * per_step / 3600.0)}; fewer evaluation.test_windows and "
         "evaluation.validation_windows shorten its judgement. Give it another --name."
     )

@@ -195,7 +195,7 @@ def _draw_curves(axes: Axes, group: Content, runs: Sequence[Content]) -> None:
                     points.setdefault(windows, []).append(value)
         steps = sorted(points)
         if len(curves) > 1:
-            label += f" ({len(curves)} seeds)"
+            label += f" (mean and range of {len(curves)} seeds)"
             low, high = ([end(points[step]) for step in steps] for end in (min, max))
             axes.fill_between(steps, low, high, color=style["color"], alpha=0.15, linewidth=0)
         means = [sum(points[step]) / len(points[step]) for step in steps]

@@ -49,8 +49,8 @@ def with_interval(estimate: Content | None) -> str:
     if estimate is None:
         return "n/a"
     ends = interval(estimate)
-    if ends.startswith("+-"):
-        return f"{number(estimate['mean'])} {ends}"
+    if ends.startswith("+-") and "e" not in ends:  # as many decimals as the interval has
+        return f"{estimate['mean']:.{len(ends.partition('.')[2])}f} {ends}"
     return number(estimate["mean"]) + (f" ({ends})" if ends else "")
 
 
@@ -95,7 +95,9 @@ def _found(group: Content) -> list[str]:
     error = best["scores"][MIXED][POSITION_ERROR]
     if len(arms) > 1:
         text = f"The smallest mean position error is that of {best['label']}, {with_interval(error)} m"
-        text += f" (next: {arms[1]['label']}, {with_interval(error_of(arms[1]))} m)."
+        following = error_of(arms[1]) or {}
+        overlap = ", and their intervals overlap" if _overlap(error, following) else ""
+        text += f" (next: {arms[1]['label']}, {with_interval(following)} m{overlap})."
     else:
         text = f"The mean position error of {best['label']} is {with_interval(error)} m."
     sentences = [text]
@@ -108,6 +110,12 @@ def _found(group: Content) -> list[str]:
         )
     sentences += [_ratio_sentence(ratio) for ratio in group["ratios"]]
     return sentences
+
+
+def _overlap(one: Content, other: Content) -> bool:
+    if one["low"] is None or other["low"] is None:
+        return False
+    return bool(one["low"] <= other["high"] and other["low"] <= one["high"])
 
 
 def _ratio_sentence(ratio: Content) -> str:
