@@ -26,6 +26,7 @@ from examples.trajectory_3d.study.trial_run import run_job
 from examples.trajectory_3d.study.words import number
 from examples.trajectory_3d.study.write import write_reports
 from examples.trajectory_3d.training_pictures import PictureWriter
+from m.checkpoint import CheckpointError
 from m.config import ConfigError
 
 TINY = (
@@ -307,34 +308,26 @@ def test_damaged_files_are_named(tmp_path):
         folder.outcome("a")
 
 
-def test_one_seed_gets_the_bootstrap_interval_of_its_own_evaluation(no_pictures, tmp_path):
+def test_a_failed_trial_keeps_its_reason_and_a_single_seed_its_own_interval(no_pictures, tmp_path):
     del no_pictures
     folder = StudyFolder(tmp_path)
-    plan = tiny_plan(seeds=None, dense=False, baselines=())
-    board = run_all(folder, plan)
+    plan = tiny_plan(dense=False, baselines=())
+    folder.begin(plan, 1)
+    board = Board(folder, plan, lambda _: None)
+    board.conclude(run_job(folder, "quick_test_3d-seed0", device="cpu", threads=1, judge=lambda *_: True))
+    board.fail("quick_test_3d-seed1", "its worker was killed by SIGKILL", 2)
     report = write_reports(folder)
+    assert report.content["counts"] == {"finished": 1, "failed": 1}
     (arm,) = report.content["groups"][0]["arms"]
     own = scores_of(folder, "quick_test_3d-seed0", "orbital")
     found = arm["scores"]["orbital"]["position_error"]
+    assert found["values"] == [own["metrics"]["position_error"]]
     assert [found["low"], found["high"]] == own["position_error_interval"]
     assert found["source"] == "windows"
-    assert "bootstrap over the test windows" in report.paths[0].read_text()
-
-    # A failed trial keeps its reason in the report, and the numbers of the others stand.
-    failing = make_plan(["quick_test_3d"], overrides=TINY, seeds=(0, 1), max_steps=12)
-    other = StudyFolder(tmp_path / "other")
-    other.begin(failing, 1)
-    board = Board(other, failing, lambda _: None)
-    board.conclude(run_job(other, "quick_test_3d-seed0", device="cpu", threads=1, judge=lambda *_: True))
-    board.fail("quick_test_3d-seed1", "its worker was killed by SIGKILL", 2)
-    report = write_reports(other)
-    assert report.content["counts"] == {"finished": 1, "failed": 1}
     text = report.paths[0].read_text()
+    assert "bootstrap over the test windows" in text
     assert "killed by SIGKILL" in text
     assert "1 of 2" in text
-    assert report.content["groups"][0]["arms"][0]["scores"]["orbital"]["position_error"]["values"] == [
-        found["mean"]
-    ]
 
 
 def test_reports_of_a_study_that_has_only_begun(tmp_path):
@@ -355,6 +348,11 @@ def test_a_trial_that_was_killed_before_its_first_state_begins_anew(no_pictures,
     (run / "config.yaml").write_text("name: half")
     outcome = run_job(folder, "quick_test_3d-seed0", device="cpu", threads=1, judge=lambda *_: True)
     assert outcome.status == "finished"
+
+    # A state that is damaged says what to do, in place of training from something else.
+    (run / "training_state.pt").write_bytes(b"damaged")
+    with pytest.raises(CheckpointError, match="remove .*quick_test_3d-seed0, and the trial begins anew"):
+        run_job(folder, "quick_test_3d-seed0", device="cpu", threads=1, judge=lambda *_: True)
 
 
 def test_a_trial_stopped_early_keeps_its_checkpoints_and_is_marked(no_pictures, tmp_path):

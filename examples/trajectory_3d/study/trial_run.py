@@ -107,7 +107,10 @@ def _run_trial(folder: StudyFolder, trial: Trial, device: torch.device, judge: J
     if not resume and run.exists():
         shutil.rmtree(run)  # killed before its first state was saved: nothing in it can be gone on with
     watch = EvaluationWatch(experiment.training.best_metric, judge)
-    result = train(experiment, run, device=device, resume=resume, callbacks=(CostMeter(run), watch))
+    try:
+        result = train(experiment, run, device=device, resume=resume, callbacks=(CostMeter(run), watch))
+    except CheckpointError as error:
+        raise CheckpointError(f"{error}; or remove {run}, and the trial begins anew") from error
     if result.status != "finished":
         if watch.stopped_at is None:
             raise InterruptedTrialError(f"{trial.name}: stopped at step {result.step}")
