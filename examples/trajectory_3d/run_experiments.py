@@ -14,7 +14,8 @@ from examples.trajectory_3d.study.estimate import estimate_lines
 from examples.trajectory_3d.study.folder import StudyFolder
 from examples.trajectory_3d.study.plan import StudyPlan
 from examples.trajectory_3d.study.pool import LocalPool
-from examples.trajectory_3d.study.ray_pool import LOCAL, RayPool
+from examples.trajectory_3d.study.ray_pool import LOCAL, RayPool, import_ray
+from examples.trajectory_3d.study.referee import import_optuna
 from examples.trajectory_3d.study.write import write_reports
 from examples.trajectory_3d.training import check_best_metric
 from examples.trajectory_3d.windows import evaluation_windows
@@ -104,10 +105,15 @@ def run_study(
         Whether it is complete; False when a signal stopped it, and the same call goes on with it.
 
     Raises:
-        ConfigError: the plan is refused, or the folder holds another study; nothing was run.
+        ConfigError: the plan is refused, an extra is not installed, or the folder holds another study;
+            nothing was run.
         StudyFailedError: a trial failed; the others were done first.
     """
     check_plan(plan)
+    if plan.early_stop is not None:
+        import_optuna()
+    if running.ray is not None:
+        import_ray()
     folder = StudyFolder(path.absolute())
     with folder.alone():
         parallel, threads = _shares(plan, running)

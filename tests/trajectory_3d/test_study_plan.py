@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -282,6 +284,22 @@ def test_the_plan_can_be_looked_at_without_running_it(tmp_path, capsys):
     assert "2 trials to train" in shown
     assert f"of {size.total_parameters / 1e6:.2f} M parameters active, 1000 steps of 256 windows" in shown
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("command", ["compare", "evaluate"])
+def test_help_of_the_commands_imports_nothing_heavy(command):
+    code = (
+        f"import sys\nfrom examples.trajectory_3d.cli import compare\n"
+        f"try:\n    compare.main(['{command}', '--help'])\n"
+        "except SystemExit as stop:\n    assert not stop.code\n"
+        "heavy = {'torch', 'numpy', 'scipy', 'matplotlib', 'rich', 'jsonargparse', 'ray', 'optuna'}\n"
+        "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert f"usage: trajectory-3d-compare {command}" in done.stdout
 
 
 def test_compare_evaluate_is_the_evaluation(monkeypatch):

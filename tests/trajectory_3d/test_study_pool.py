@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from examples.trajectory_3d.cli import compare
 from examples.trajectory_3d.study import pool as pool_module
 from examples.trajectory_3d.study.board import Board
 from examples.trajectory_3d.study.devices import worker_environment
@@ -101,7 +102,8 @@ def test_an_error_that_would_come_again_is_not_tried_again(study):
     board, _, _ = study({0: refused, 1: "done()", 2: "done()"})
     assert tries(board, 0) == 1
     assert "ConfigError: no such thing" in board.folder.outcome(name(0)).reason
-    assert str(board.folder.log(name(0))) in board.folder.outcome(name(0)).reason
+    assert board.folder.outcome(name(0)).reason.endswith(f"log: logs/{name(0)}.log")
+    assert board.folder.log(name(0)).exists()
 
 
 def test_what_is_done_is_not_done_again(study):
@@ -249,3 +251,21 @@ def test_without_ray_the_extra_is_named(tmp_path, monkeypatch):
     pool = RayPool(board, address="local", parallel=1, threads=1, device="cpu", retries=1)
     with pytest.raises(ConfigError, match=r"m-trajectory\[ray\]"):
         pool.run(board.open_jobs())
+
+
+def test_a_study_with_a_failure_reports_it_ends_with_code_1_and_tries_again(tmp_path, monkeypatch, capsys):
+    (tmp_path / "worker.py").write_text(PRELUDE + "say('refused', reason='OddError: not today'); sys.exit(5)")
+    monkeypatch.setattr(
+        pool_module, "worker_command", lambda *a: [sys.executable, str(tmp_path / "worker.py"), *a]
+    )
+    arguments = ["compare", "quick_test_3d", "--baselines", "none", "--output-root", str(tmp_path / "out")]
+    assert compare.main(arguments) == 1
+    captured = capsys.readouterr()
+    assert "1 trials to train" in captured.out
+    assert "1 of 1 jobs failed: quick_test_3d-seed0" in captured.err
+    study = tmp_path / "out/comparison_study"
+    assert "OddError: not today" in (study / "comparison_report.txt").read_text()
+    assert compare.main(arguments) == 1
+    assert (study / "quick_test_3d-seed0.tries").read_text() == "xx"
+    assert compare.main([*arguments, "--max-steps", "5"]) == 2
+    assert "max_steps None -> 5" in capsys.readouterr().err

@@ -282,6 +282,16 @@ def test_a_changed_setting_is_named(study):
         study.begin(replace(plan, trials=(changed, *plan.trials[1:])), 1)
 
 
+def test_a_plan_by_which_nothing_was_done_gives_way_to_another(tmp_path):
+    folder = StudyFolder(tmp_path)
+    assert folder.begin(tiny_plan(), 1) is False
+    assert folder.begin(tiny_plan(max_steps=13), 1) is False
+    assert folder.read()["plan"]["max_steps"] == 13
+    folder.record(Outcome(name="quick_test_3d-seed0", status="failed"))
+    with pytest.raises(ConfigError, match="max_steps 13 -> 12"):
+        folder.begin(tiny_plan(), 1)
+
+
 def test_a_folder_with_something_else_is_no_study(tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(ConfigError, match="it is no study"):
@@ -367,7 +377,11 @@ def test_a_trial_stopped_early_keeps_its_checkpoints_and_is_marked(no_pictures, 
     assert (run / "training_state.pt").is_file()
     report = write_reports(folder)
     assert report.content["counts"] == {"stopped early": 1}
-    assert "stopped it at step 6 of 12" in report.paths[0].read_text()
+    text = " ".join(report.paths[0].read_text().split())
+    assert "stopped it at step 6 of 12" in text
+    assert (
+        f"(validation at step 6: position_error {number(report.content['runs'][0]['curve'][-1][2])})" in text
+    )
 
 
 def test_intervals_by_hand():

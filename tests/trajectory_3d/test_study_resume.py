@@ -36,9 +36,9 @@ TINY = [
     "evaluation.test_windows=30",
 ]
 TRIALS = ("quick_test_3d-seed0", "quick_test_3d-seed1")
-PATIENCE = 280
+PATIENCE = 400
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 def start(root: Path, *more: str, seeds: int = 2) -> subprocess.Popen[str]:

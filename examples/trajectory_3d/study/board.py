@@ -80,7 +80,7 @@ class Board:
 
     def fail(self, name: str, reason: str, restarts: int) -> None:
         """Note that a job cannot be done; the others go on."""
-        log = self.folder.log(name)
+        log = self.folder.log(name).relative_to(self.folder.path)
         self.conclude(Outcome(name=name, status="failed", reason=f"{reason}; log: {log}"), restarts)
 
     def note(self, text: str) -> None:

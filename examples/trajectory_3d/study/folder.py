@@ -107,14 +107,14 @@ class StudyFolder:
         """
         content = json.loads(json.dumps(plan.to_json()))
         if self.study.exists():
-            self._refuse_differences(self.read(), content)
-            return True
-        held = sorted(p.name for p in self.path.iterdir() if p.name != LOCK) if self.path.exists() else []
-        if held:
-            raise ConfigError(
-                f"{self.path} holds {', '.join(held[:3])} but no {STUDY}, so it is no study; "
-                "choose another --name"
-            )
+            saved = self.read()
+            if saved["plan"] == content:
+                return True
+            if not self._is_untouched():
+                raise ConfigError(self._refusal(saved, content))
+            self.study.unlink()  # nothing was done by the earlier plan: there is nothing to protect
+        else:
+            self._refuse_foreign_content()
         document = {
             "format": STUDY_FORMAT,
             "version": STUDY_VERSION,
@@ -195,12 +195,23 @@ class StudyFolder:
             _lock(lock, self.path)
             yield
 
-    def _refuse_differences(self, saved: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+    def _refuse_foreign_content(self) -> None:
+        held = sorted(p.name for p in self.path.iterdir() if p.name != LOCK) if self.path.exists() else []
+        if held:
+            raise ConfigError(
+                f"{self.path} holds {', '.join(held[:3])} but no {STUDY}, so it is no study; "
+                "choose another --name"
+            )
+
+    def _is_untouched(self) -> bool:
+        """Whether no job of the plan here has left anything behind."""
+        folders = (self.path / name for name in (RUNS, BASELINES, OUTCOMES))
+        return not any(folder.exists() and any(folder.iterdir()) for folder in folders)
+
+    def _refusal(self, saved: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
         found = list(differences(saved["plan"], wanted))
-        if not found:
-            return
         more = f"; and {len(found) - _SHOWN_DIFFERENCES} more" if len(found) > _SHOWN_DIFFERENCES else ""
-        raise ConfigError(
+        return (
             f"{self.path} holds another study (begun {saved.get('created')}); this one differs: "
             f"{'; '.join(found[:_SHOWN_DIFFERENCES])}{more}. Repeat the command it was begun with to go on "
             f"({saved['environment']['command']}), begin this one beside it with --name NAME, or remove the "

@@ -128,7 +128,7 @@ class RayPool:
         Raises:
             ConfigError: Ray is not installed, or there is no cluster at the address.
         """
-        ray = _import_ray()
+        ray = import_ray()
         self._connect(ray)
         try:
             desk = ray.remote(num_cpus=0)(Desk).remote()
@@ -218,9 +218,14 @@ def _reason(error: Exception) -> str:
     return f"its worker died ({type(error).__name__})"
 
 
-def _import_ray() -> Any:
+def import_ray() -> Any:
+    """Ray, which is an extra.
+
+    Raises:
+        ConfigError: it is not installed.
+    """
     try:
-        import ray  # noqa: PLC0415  (an extra)
+        import ray  # noqa: PLC0415
     except ImportError:
         raise ConfigError(
             "--ray needs Ray, which is not installed; install the extra: pip install 'm-trajectory[ray]'"

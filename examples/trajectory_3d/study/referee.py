@@ -102,18 +102,29 @@ def _rivals(trials: Sequence[Trial]) -> list[list[Trial]]:
     return list(groups.values())
 
 
-def _open_study(members: Sequence[Trial], factor: int) -> optuna.Study:
+def import_optuna() -> Any:
+    """Optuna, which is an extra.
+
+    Raises:
+        ConfigError: it is not installed.
+    """
     try:
-        import optuna  # noqa: PLC0415  (an extra)
+        import optuna  # noqa: PLC0415
     except ImportError:
         raise ConfigError(
             "--early-stop needs Optuna, which is not installed; install the extra: pip install "
             "'m-trajectory[tune]'"
         ) from None
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    return optuna
+
+
+def _open_study(members: Sequence[Trial], factor: int) -> optuna.Study:
+    module = import_optuna()
+    module.logging.set_verbosity(module.logging.WARNING)
     first = min(trial.experiment.training.eval_interval for trial in members)
     mode = members[0].experiment.training.best_mode
-    return optuna.create_study(
+    study: optuna.Study = module.create_study(
         direction="minimize" if mode == "min" else "maximize",
-        pruner=optuna.pruners.SuccessiveHalvingPruner(min_resource=first, reduction_factor=factor),
+        pruner=module.pruners.SuccessiveHalvingPruner(min_resource=first, reduction_factor=factor),
     )
+    return study

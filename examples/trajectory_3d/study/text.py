@@ -173,8 +173,16 @@ def _runs(runs: Sequence[Content]) -> str:
         ]
         for run in runs
     ]
-    reasons = [_wrapped(f"{run['name']}: {run['reason']}", "  ") for run in runs if run["reason"]]
+    reasons = [_wrapped(f"{run['name']}: {run['reason']}{_last(run)}", "  ") for run in runs if run["reason"]]
     return "\n".join([_table("Where every number comes from", rows, name_width=44), *reasons])
+
+
+def _last(run: Content) -> str:
+    """The last validation of a run that has no scores on the test windows."""
+    if run["status"] == "finished" or not run["curve"]:
+        return ""
+    step, _, value, _ = run["curve"][-1]
+    return f" (validation at step {step}: {run['metric']} {number(value)})"
 
 
 def _origins(runs: Sequence[Content]) -> str:
