@@ -125,9 +125,10 @@ def run_study(
         waiting = board.open_jobs()
         if resumed:
             say(f"Going on with the study in {path}: {board.ended} of {board.total} jobs are done.")
-        for line in estimate_lines([t for t in plan.trials if t.name in waiting], threads, parallel):
+        at_once = running.parallel if running.ray not in {None, LOCAL} else parallel
+        for line in estimate_lines([t for t in plan.trials if t.name in waiting], threads, at_once):
             say(line)
-        complete = _pool(board, plan, running, parallel, threads).run(waiting) if waiting else True
+        complete = _pool(board, plan, running, at_once, threads).run(waiting) if waiting else True
         report = write_reports(folder)
     say(f"Report: {path / report.paths[0].name}, and as .json, .html and pictures beside it")
     failed = board.failed()
@@ -142,21 +143,20 @@ def run_study(
 
 
 def _pool(
-    board: Board, plan: StudyPlan, running: Running, parallel: int, threads: int
+    board: Board, plan: StudyPlan, running: Running, parallel: int | None, threads: int
 ) -> LocalPool | RayPool:
     if running.ray is not None:
-        at_once = parallel if running.ray == LOCAL else running.parallel
         return RayPool(
             board,
             address=running.ray,
-            parallel=at_once,
+            parallel=parallel,
             threads=threads,
             device=plan.device,
             retries=running.retries,
         )
     return LocalPool(
         board,
-        parallel=parallel,
+        parallel=parallel or 1,
         threads=threads,
         device=plan.device,
         gpus=usable_gpus() if plan.device == "cuda" else [],

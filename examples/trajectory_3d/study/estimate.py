@@ -22,20 +22,21 @@ _LONG_HOURS = 1.0
 _WIDTH = 100
 
 
-def estimate_lines(trials: Sequence[Trial], threads: int, parallel: int) -> list[str]:
+def estimate_lines(trials: Sequence[Trial], threads: int, parallel: int | None) -> list[str]:
     """In words, what the trials will cost here; empty when there are none.
 
     Args:
         trials: that are still to be trained.
         threads: of each.
-        parallel: at once.
+        parallel: at once; None when that is for a cluster to decide.
     """
     if not trials:
         return []
     speed = _REACHED * _matmul_speed(threads)
     hours = [_hours(trial, speed) for trial in trials]
     width = max(len(trial.name) for trial in trials)
-    lines = [f"{len(trials)} trials to train, {parallel} at once with {threads} threads each:"]
+    at_once = "as many as there is room for" if parallel is None else f"{parallel} at once"
+    lines = [f"{len(trials)} trials to train, {at_once} with {threads} threads each:"]
     for trial, each in zip(trials, hours, strict=True):
         size, training = model_size(trial.experiment.model), trial.experiment.training
         active, whole = size.active_parameters / 1e6, size.total_parameters / 1e6
@@ -44,16 +45,17 @@ def estimate_lines(trials: Sequence[Trial], threads: int, parallel: int) -> list
             f"{training.max_steps} steps of "
             f"{training.batch_size * training.accumulation_steps} windows, about {_duration(each)}"
         )
-    total = sum(hours) / min(parallel, len(trials))
+    lanes = min(parallel or 1, len(trials))
+    total, order = sum(hours) / lanes, " one after the other" if parallel is None else ""
     operations, files = sum(map(training_flops, trials)), sum(map(disk_bytes, trials))
     closing = [
         f"Together {operations / 1e12:.3g} TFLOP of training, {files / 1e9:.2g} GB of disk or more, and "
-        f"about {_duration(total)}, judged by a matrix product on this machine's CPU; it may be three "
+        f"about {_duration(total)}{order}, judged by a matrix product on this machine's CPU; it may be three "
         "times less or more. Ctrl-C saves; the same command goes on."
     ]
     if total > _LONG_HOURS:
         longest = max(trials, key=training_flops)
-        closing.append(_advice(longest, speed, len(trials) / min(parallel, len(trials))))
+        closing.append(_advice(longest, speed, len(trials) / lanes))
     return lines + [line for text in closing for line in textwrap.wrap(text, _WIDTH)]
 
 

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import platform
+import socket
 import traceback
 from collections import Counter, deque
 from collections.abc import Iterator
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 LOCAL = "local"
 _POLL_SECONDS = 0.2
+_KNOCK_SECONDS = 5.0
 _OBJECT_STORE_BYTES = 100 * 1024**2  # a few settings and scores; Ray asks for 75 MB at least
 
 
@@ -152,9 +154,10 @@ class RayPool:
                     **common,
                 )
             else:
+                _knock(self._address)
                 ray.init(address=self._address, **common)
-        except (ConnectionError, ValueError, RuntimeError) as error:
-            reason = str(error).splitlines()[0]
+        except (OSError, ValueError, RuntimeError) as error:
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise ConfigError(
                 f"--ray {self._address}: no Ray cluster can be reached there ({reason})"
             ) from error
@@ -208,6 +211,18 @@ class RayPool:
         else:
             tries = f" (tried {restarts + 1} times)" if restarts else ""
             self._board.fail(name, next(iter(result.values())) + tries, restarts)
+
+
+def _knock(address: str) -> None:
+    """See whether anybody listens at ``HOST:PORT`` or ``ray://HOST:PORT``: Ray itself tries for minutes.
+
+    Raises:
+        OSError: nobody does.
+        ValueError: the port is no number.
+    """
+    host, colon, port = address.rpartition("://")[2].rpartition(":")
+    if colon:
+        socket.create_connection((host, int(port)), timeout=_KNOCK_SECONDS).close()
 
 
 def _reason(error: Exception) -> str:
