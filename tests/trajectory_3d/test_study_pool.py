@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -251,6 +252,18 @@ def test_without_ray_the_extra_is_named(tmp_path, monkeypatch):
     pool = RayPool(board, address="local", parallel=1, threads=1, device="cpu", retries=1)
     with pytest.raises(ConfigError, match=r"m-trajectory\[ray\]"):
         pool.run(board.open_jobs())
+
+
+def test_a_ray_cluster_that_does_not_answer_is_named_at_once(tmp_path, monkeypatch):
+    monkeypatch.setattr("examples.trajectory_3d.study.ray_pool.import_ray", lambda: None)
+    with socket.socket() as held:  # a port that nobody listens at
+        held.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{held.getsockname()[1]}"
+        for spelled in (address, f"ray://{address}"):
+            board = Board(StudyFolder(tmp_path), make_plan(["quick_test_3d"]), print)
+            pool = RayPool(board, address=spelled, parallel=None, threads=1, device="cpu", retries=1)
+            with pytest.raises(ConfigError, match=f"--ray {spelled}: no Ray cluster"):
+                pool.run(board.open_jobs())
 
 
 def test_a_study_with_a_failure_reports_it_ends_with_code_1_and_tries_again(tmp_path, monkeypatch, capsys):
