@@ -98,6 +98,7 @@ def evaluate_model(
     output: Path | None = None,
     baselines: Sequence[str] = DEFAULT_BASELINES,
     oracle: bool = False,
+    experts: bool = True,
 ) -> tuple[EvaluationResult, Path]:
     """Evaluate a model on the test stream of an experiment, beside the classical baselines.
 
@@ -108,6 +109,7 @@ def evaluate_model(
         output: folder for the results; see `evaluation_folder.default_folder`.
         baselines: names, as `baselines.make_baselines` takes them.
         oracle: also fit the parametric oracles, and compare errors with theirs.
+        experts: also analyse the model's experts, for which it forecasts the windows without each of them.
 
     Returns:
         The result and the folder with ``evaluation_summary.txt``, ``metrics.json``,
@@ -135,7 +137,7 @@ def evaluate_model(
         return writing.everything()
     size = experiment.evaluation.batch_size
     return writing.everything(
-        lambda: analyse_experts(trained.model, windows, batch_size=size),
+        (lambda: analyse_experts(trained.model, windows, batch_size=size)) if experts else None,
         lambda: draw_median_forecasts(
             ModelForecaster(trained.model, name), windows, folder, prefix=PREDICTION
         ),

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable
 
 _REQUEST_ERRORS = ("ConfigError", "CheckpointError", "ModelNotFoundError", "FileExistsError")
-_WORK_ERRORS = ("NonFiniteLossError", "ForecastError", "IncompleteEvaluationError")
+_WORK_ERRORS = ("NonFiniteLossError", "ForecastError", "IncompleteEvaluationError", "StudyFailedError")
 
 
 def run(command: Callable[[], None]) -> int:

@@ -43,25 +43,30 @@ def parser() -> argparse.ArgumentParser:
         action="store_true",
         help="classical forecasters alone, on the data of CONFIG",
     )
-    made.add_argument(
+    add_judgement(made)
+    return made
+
+
+def add_judgement(parser: argparse.ArgumentParser) -> None:
+    """Add what says how a model is judged and where; for every command that evaluates one."""
+    parser.add_argument(
         "--baselines",
         metavar="NAME[,NAME...]",
         help="all, none, or names such as kalman-constant-velocity; an unknown one lists them (default: "
         "last value, constant velocity, constant acceleration)",
     )
-    made.add_argument(
+    parser.add_argument(
         "--oracle",
         action="store_true",
         help="also fit the parametric oracles, which know each motion's equations, and compare with them",
     )
-    made.add_argument(
+    parser.add_argument(
         "--output",
         type=Path,
         help="folder for the results (default: evaluation/ beside the model, or evaluation_<hash>/ for "
         "other data than it was trained for; without a model outputs/trajectory_3d/classical/<hash>/)",
     )
-    add_device(made)
-    return made
+    add_device(parser)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -70,7 +75,16 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _evaluate(argv: Sequence[str] | None) -> None:
-    arguments, overrides = parse_with_overrides(parser(), argv)
+    judge(*parse_with_overrides(parser(), argv))
+
+
+def judge(arguments: argparse.Namespace, overrides: Sequence[str]) -> None:
+    """Evaluate what arguments of `parser` ask for, and print the table.
+
+    Raises:
+        ConfigError, ModelNotFoundError, CheckpointError: the request is wrong.
+        IncompleteEvaluationError: a part is missing; the rest is written and printed.
+    """
     for override in overrides:
         if override.startswith(("model.", "training.")):
             print(f"note: {override} changes nothing: what is evaluated is trained already", file=sys.stderr)

@@ -1,0 +1,1 @@
+"""Studies: many trainings planned, run side by side, resumed, and reported on together."""
