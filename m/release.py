@@ -120,8 +120,7 @@ def save_release(
             f"{folder}: weight '{broken[0]}' is not finite in {dtype}; "
             + ("try torch.bfloat16, whose range is float32's" if dtype == torch.float16 else "train it again")
         )
-    config = {"format": FORMAT, "version": VERSION, "model_config": to_dict(model.config)}
-    export_safetensors(folder, weights, config)
+    export_safetensors(folder, weights, release_config(model))
 
 
 def save_weights(folder: str | Path, model: MoESequenceRegressor) -> None:
@@ -135,8 +134,12 @@ def save_weights(folder: str | Path, model: MoESequenceRegressor) -> None:
         OSError: the file system refused.
     """
     state = {name: _narrowest(value) for name, value in model.state_dict().items()}
-    config = {"format": FORMAT, "version": VERSION, "model_config": to_dict(model.config)}
-    export_safetensors(folder, state, config)
+    export_safetensors(folder, state, release_config(model))
+
+
+def release_config(model: MoESequenceRegressor) -> dict[str, Any]:
+    """Content of a release's ``config.json``."""
+    return {"format": FORMAT, "version": VERSION, "model_config": to_dict(model.config)}
 
 
 def _narrowest(value: Tensor) -> Tensor:

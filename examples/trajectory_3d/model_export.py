@@ -66,12 +66,10 @@ def _write(source: Path, folder: Path, dtype: str, metadata: dict[str, Any]) -> 
     import torch  # noqa: PLC0415
 
     from m.checkpoint import export_safetensors, write_text_atomic  # noqa: PLC0415
-    from m.config import to_dict  # noqa: PLC0415
-    from m.release import FORMAT, VERSION, load, save_release  # noqa: PLC0415
+    from m.release import load, release_config, save_release  # noqa: PLC0415
 
     model = load(source)
-    content = {"format": FORMAT, "version": VERSION, "model_config": to_dict(model.config)}
-    content["metadata"] = metadata
+    content = {**release_config(model), "metadata": metadata}
     if dtype == "float32":
         export_safetensors(folder, model.state_dict(), content)
         return

@@ -1,4 +1,4 @@
-"""What a worker's thread needs of an engine, and of the jobs that it serves. Imports no torch."""
+"""What a worker's thread needs of an engine, and faces of a routing. Imports no torch."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from m.generation.counts import EngineCounts
 from m.generation.session import SessionStore
 
 if TYPE_CHECKING:
+    from m.generation.forecast_job import ForecastJob
     from m.generation.prefix import PrefixCache
-    from m.generation.result import GenerationResult
 
 
 class LayerView(Protocol):
@@ -41,23 +41,6 @@ class RoutingView(Protocol):
         """Of every mixture, input side first."""
 
 
-class ServedJob(Protocol):
-    """A request on its way through an engine.
-
-    Attributes:
-        admitted: when the engine took it up, on the clock of `time.monotonic`; None while it waits.
-        started: when its contexts had been read.
-        failure: what ended it, if it has no result.
-    """
-
-    admitted: float | None
-    started: float | None
-    failure: Exception | None
-
-    def result(self) -> GenerationResult:
-        """What was asked for, once the job is finished."""
-
-
 class ForecastEngine(Protocol):
     """Serves jobs through one model, some steps at a time; belongs to one thread.
 
@@ -83,5 +66,5 @@ class ForecastEngine(Protocol):
     def drop(self, jobs: Iterable[Any]) -> None:
         """Forget jobs, wherever they are."""
 
-    def step(self) -> Sequence[ServedJob]:
+    def step(self) -> Sequence[ForecastJob]:
         """Do some work; the jobs that ended by it."""

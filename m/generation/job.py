@@ -7,45 +7,29 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any, Unpack
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from m.arrays import Array
 from m.attention.cache import KVCache
+from m.generation.forecast_job import ForecastJob
 from m.generation.lane import Lane
 from m.generation.reading import Reading
 from m.generation.result import GenerationResult
-from m.generation.session import SessionPush, SessionState
-from m.generation.strands import (
-    MEAN,
-    POINTS,
-    SAMPLES,
-    SPREAD,
-    OnBlock,
-    Strand,
-    check_lone,
-    path_strand,
-    plan_strands,
-    read_levels,
-)
-from m.moe.config import ModelConfig
+from m.generation.session import SessionPush
+from m.generation.strands import OnBlock, Strand
 from m.moe.forecast import rolls_on, rows_at_once
 from m.moe.model import MoESequenceRegressor
 from m.moe.request import ForecastOptions, ForecastRequest
 from m.moe.window import Window
 
 
-class Job:
-    """A checked request, the lanes it still has to run, and what came of those that did; served once.
+class Job(ForecastJob):
+    """A request, the lanes it still has to run, and what came of those that did.
 
     Args:
         model: that will serve it.
         request: what is asked for.
-        quantiles: levels to state, each in (0, 1).
-        session: that the request's points belong to: of one context, without padding.
-        on_block: told of every P points of the forecast path as soon as they are known, ``[P, K]``, with the
-            number of the first; of one context. Called from the engine's thread.
+        quantiles, session, on_block: see `ForecastJob`.
 
     Raises:
         ValueError: a level outside (0, 1), or several contexts where one is needed.
@@ -60,19 +44,8 @@ class Job:
         session: SessionPush | None = None,
         on_block: OnBlock | None = None,
     ) -> None:
-        check_lone(request, session, on_block)
-        self.request = request
-        self.session = session
-        self.model_steps = 0
-        self.admitted: float | None = None  # when the engine took it up, on the clock of time.monotonic
-        self.started: float | None = None  # when its contexts had been read
-        self.failure: Exception | None = None
-        self._on_block = on_block
-        self.session_state: SessionState | None = None
+        super().__init__(model.config, request, quantiles, session=session, on_block=on_block)
         self._taken = False
-        self._config: ModelConfig = model.config
-        self._levels = read_levels(quantiles)
-        self._strands = plan_strands(request, self._levels, rolls=rolls_on(self._config, request.horizon))
         self._reading: Reading | None = None
         self._coming: dict[str, Iterator[Lane]] = {}  # by strand: lanes that are not made yet
         self._running: dict[str, Lane] = {}
@@ -97,11 +70,6 @@ class Job:
         """
         request = ForecastRequest.read(model, context, horizon, **options)
         return cls(model, request, quantiles, session=session, on_block=on_block)
-
-    @property
-    def rows(self) -> int:
-        """Contexts B."""
-        return len(self.request.points)
 
     @property
     def finished(self) -> bool:
@@ -137,15 +105,8 @@ class Job:
 
     def announce(self, lane: Lane) -> None:
         """Tell of the points that a lane emitted last, if they are those of the forecast path."""
-        if self._on_block is None or self._running.get(self._path_name) is not lane:
-            return
-        first = (lane.blocks - 1) * self._config.head.prediction_steps
-        self._on_block(first, self.request.arrange(lane.last_block[:, : self.request.horizon - first]))
-
-    @property
-    def _path_name(self) -> str:
-        """The strand that is the forecast path."""
-        return path_strand(self.request)
+        if self._running.get(self._path_name) is lane:
+            self._tell(lane.blocks, lane.last_block)
 
     def accept(self, lane: Lane) -> Lane | None:
         """Keep the paths of a lane that is done; the lane to run after it, if there is one.
@@ -171,18 +132,9 @@ class Job:
         if self._reading is None or not self.finished:
             raise RuntimeError("the job has lanes to run; its result is not known yet")
         paths = {name: self._gather(parts) for name, parts in self._drawn.items()}
-        arrange = self.request.arrange
-        mean = arrange(paths[MEAN][:, 0])
-        return GenerationResult(
-            points=arrange(paths[POINTS][:, 0]) if POINTS in paths else mean,
-            mean=mean,
-            samples=arrange(paths[SAMPLES]) if SAMPLES in paths else None,
-            quantiles={level: self._quantile(level, paths, self._reading) for level in self._levels},
-            routing=self._reading.routing,
-            model_steps=self.model_steps,
-            reused_points=self._reading.reused,
-            session=self.session_state,
-        )
+        target = self._reading.anchor.for_targets(self._config.target_dim)
+        exact = target.in_units(self._reading.next).quantile
+        return self._answer(paths, exact, self._reading.routing, reused_points=self._reading.reused)
 
     def _lanes(self, strand: Strand, reading: Reading) -> Iterator[Lane]:
         """The strand's paths in pieces, as `m.moe.forecast.Rollout` draws them."""
@@ -210,12 +162,3 @@ class Job:
     def _gather(self, parts: Sequence[Tensor]) -> Tensor:
         """``[B, paths, H, K]``."""
         return torch.cat(list(parts)).view(self.rows, -1, self.request.horizon, self._config.target_dim)
-
-    def _quantile(self, level: float, paths: dict[str, Tensor], reading: Reading) -> Array:
-        if SPREAD in paths:
-            drawn = self.request.arrange(paths[SPREAD])
-            result: Array = np.quantile(drawn, level, axis=-3)
-            return result
-        target = reading.anchor.for_targets(self._config.target_dim)
-        exact = target.in_units(reading.next).quantile(level)[:, : self.request.horizon]
-        return self.request.arrange(exact)

@@ -17,7 +17,8 @@ from m.generation.errors import (
     EngineStoppedError,
     QueueFullError,
 )
-from m.generation.interface import ForecastEngine, ServedJob
+from m.generation.forecast_job import ForecastJob
+from m.generation.interface import ForecastEngine
 from m.generation.result import GenerationResult
 
 Errand = Callable[[ForecastEngine], None]
@@ -38,7 +39,7 @@ class Ticket:
         ended: when its result was known.
     """
 
-    job: ServedJob
+    job: ForecastJob
     deadline: float | None
     future: Future[GenerationResult] = field(default_factory=Future)
     submitted: float = field(default_factory=time.monotonic)
@@ -102,7 +103,7 @@ class EngineWorker:
         """Jobs that wait or run; one that was cancelled counts until the next step."""
         return self._count
 
-    def submit(self, job: ServedJob, *, timeout: float | None = None) -> Ticket:
+    def submit(self, job: ForecastJob, *, timeout: float | None = None) -> Ticket:
         """Hand in a job.
 
         Args:
@@ -130,7 +131,7 @@ class EngineWorker:
         """Let the worker's thread do something small with its engine, between two steps."""
         self._inbox.put(errand)
 
-    async def run(self, job: ServedJob, *, timeout: float | None = None) -> GenerationResult:
+    async def run(self, job: ForecastJob, *, timeout: float | None = None) -> GenerationResult:
         """Hand in a job and wait for its result; cancelling the wait takes the job out.
 
         Raises:

@@ -70,16 +70,4 @@ class ExportedServer(ForecastServer):
         Raises:
             ValueError: what is asked for is malformed, or the model cannot do it.
         """
-        return ExportedJob.read(
-            self.model.manifest,
-            wish.context,
-            wish.horizon,
-            quantiles=wish.quantiles,
-            session=wish.session,
-            on_block=wish.on_block,
-            temperature=wish.temperature,
-            num_samples=wish.num_samples,
-            seed=wish.seed,
-            lengths=wish.lengths,
-            anchor_points=wish.anchor_points,
-        )
+        return ExportedJob.read(self.model.manifest, wish.context, wish.horizon, **wish.options())

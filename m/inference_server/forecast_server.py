@@ -12,7 +12,7 @@ from typing import Any, Self
 import numpy as np
 from pydantic import ValidationError
 
-from m.generation.interface import ServedJob
+from m.generation.forecast_job import ForecastJob
 from m.generation.result import GenerationResult
 from m.generation.session import SessionStore
 from m.generation.worker import EngineWorker, Ticket
@@ -75,7 +75,7 @@ class ForecastServer(ABC):
         return self.served.device
 
     @abstractmethod
-    def read(self, wish: ForecastWish) -> ServedJob:
+    def read(self, wish: ForecastWish) -> ForecastJob:
         """A job for the engine from a wish that keeps the limits.
 
         Raises:

@@ -78,19 +78,7 @@ class InferenceServer(ForecastServer):
         Raises:
             ValueError: what is asked for is malformed, or the model cannot do it.
         """
-        return Job.read(
-            self.model,
-            wish.context,
-            wish.horizon,
-            quantiles=wish.quantiles,
-            session=wish.session,
-            on_block=wish.on_block,
-            temperature=wish.temperature,
-            num_samples=wish.num_samples,
-            seed=wish.seed,
-            lengths=wish.lengths,
-            anchor_points=wish.anchor_points,
-        )
+        return Job.read(self.model, wish.context, wish.horizon, **wish.options())
 
 
 def _placed(

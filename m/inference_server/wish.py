@@ -44,6 +44,19 @@ class ForecastWish:
     timeout: float | None = None
     on_block: OnBlock | None = None
 
+    def options(self) -> dict[str, Any]:
+        """What a job is read with, beside context and horizon."""
+        return {
+            "quantiles": self.quantiles,
+            "session": self.session,
+            "on_block": self.on_block,
+            "temperature": self.temperature,
+            "num_samples": self.num_samples,
+            "seed": self.seed,
+            "lengths": self.lengths,
+            "anchor_points": self.anchor_points,
+        }
+
 
 @dataclass(frozen=True)
 class Served:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,33 +57,15 @@ class ForecastRequest:
 
     @classmethod
     def read(
-        cls,
-        model: MoESequenceRegressor,
-        context: Any,
-        horizon: int,
-        *,
-        temperature: float = 0.0,
-        num_samples: int | None = None,
-        lengths: Iterable[int] | None = None,
-        seed: int | None = None,
-        anchor_points: int | None = None,
+        cls, model: MoESequenceRegressor, context: Any, horizon: int, **options: Unpack[ForecastOptions]
     ) -> ForecastRequest:
         """Read the arguments of `MoESequenceRegressor.forecast`, which says what they mean.
 
         Raises:
             ValueError: what is asked for is malformed, or the model cannot do it.
         """
+        request = cls.of(model.config, context, horizon, **options)
         acausal = [type(router).__name__ for router in model.routers() if not router.causal]
-        request = cls.of(
-            model.config,
-            context,
-            horizon,
-            temperature=temperature,
-            num_samples=num_samples,
-            lengths=lengths,
-            seed=seed,
-            anchor_points=anchor_points,
-        )
         if acausal:
             raise ValueError(
                 f"{acausal[0]} routes a token by other tokens (causal = False), so this model cannot "

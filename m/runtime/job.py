@@ -5,26 +5,17 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
 
 from m.arrays import Array
+from m.generation.forecast_job import ForecastJob
 from m.generation.result import GenerationResult
-from m.generation.session import Continuation, SessionPush, SessionState, SessionStore
-from m.generation.strands import (
-    MEAN,
-    POINTS,
-    SAMPLES,
-    SPREAD,
-    OnBlock,
-    Strand,
-    check_lone,
-    path_strand,
-    plan_strands,
-    read_levels,
-)
+from m.generation.session import Continuation, SessionPush, SessionStore
+from m.generation.strands import OnBlock, Strand
 from m.moe.request import ForecastOptions, ForecastRequest
 from m.runtime.distribution import draw, quantile
 from m.runtime.manifest import Manifest
@@ -48,19 +39,16 @@ class _Paths:
     blocks: list[Array] = field(default_factory=list)
 
 
-class ExportedJob:
-    """A checked request, and what came of it so far; served once.
+class ExportedJob(ForecastJob):
+    """A request that is read in rounds.
 
-    It is read in rounds: first its contexts, then, as often as the horizon wants, all of its paths with
-    the points drawn last. A round may be read in pieces.
+    First its contexts are read, then, as often as the horizon wants, all of its paths with the points drawn
+    last. A round may be read in pieces.
 
     Args:
         manifest: of the model that will serve it.
         request: what is asked for.
-        quantiles: levels to state, each in (0, 1).
-        session: that the request's points belong to: of one context, without padding.
-        on_block: told of every P points of the forecast path as soon as they are known, ``[P, K]``, with the
-            number of the first; of one context. Called from the engine's thread.
+        quantiles, session, on_block: see `ForecastJob`.
 
     Raises:
         ValueError: a level outside (0, 1), or several contexts where one is needed.
@@ -75,24 +63,15 @@ class ExportedJob:
         session: SessionPush | None = None,
         on_block: OnBlock | None = None,
     ) -> None:
-        check_lone(request, session, on_block)
-        self.request, self.session = request, session
-        self.model_steps = 0
-        self.admitted: float | None = None
-        self.started: float | None = None
-        self.failure: Exception | None = None
-        self._manifest, self._on_block = manifest, on_block
-        self._steps = manifest.config.head.prediction_steps
-        self._levels = read_levels(quantiles)
-        strands = plan_strands(request, self._levels, rolls=request.horizon > self._steps)
-        self._paths = [_Paths(strand, _generator(strand)) for strand in strands]
-        self._state: SessionState | None = None
+        super().__init__(manifest.config, request, quantiles, session=session, on_block=on_block)
+        self.routing: ServedRouting | None = None  # once its contexts have been read
+        self._manifest = manifest
+        self._paths = [_Paths(strand, _generator(strand)) for strand in self._strands]
         self._continuation: Continuation | None = None
         self._round: Rows | None = None
         self._read: list[Block] = []
         self._done = 0  # rows of the round that are read
         self._first: Block | None = None
-        self.routing: ServedRouting | None = None  # once its contexts have been read
 
     @classmethod
     def read(
@@ -113,11 +92,6 @@ class ExportedJob:
         """
         request = ForecastRequest.of(manifest.config, context, horizon, **options)
         return cls(manifest, request, quantiles, session=session, on_block=on_block)
-
-    @property
-    def rows(self) -> int:
-        """Contexts B."""
-        return len(self.request.points)
 
     @property
     def left(self) -> int:
@@ -170,7 +144,7 @@ class ExportedJob:
         self._first = whole
         self.routing = serve_record(whole, lengths, self._manifest)
         if self.session is not None and self._continuation is not None:
-            self._state = sessions.commit(self.session, self._continuation, None)
+            self.session_state = sessions.commit(self.session, self._continuation, None)
         index = [np.repeat(np.arange(self.rows), paths.strand.paths) for paths in self._paths]
         owner = np.concatenate(index)  # the context of each path
         if self._round is not None:
@@ -189,21 +163,14 @@ class ExportedJob:
                 if paths.generator is None
                 else draw(mine, paths.strand.temperature, self._manifest, paths.generator)
             )
-        self._announce()
-
-    def _announce(self) -> None:
-        """Tell of the last points of the forecast path."""
-        if self._on_block is None:
-            return
-        blocks = self._named(path_strand(self.request)).blocks
-        first = (len(blocks) - 1) * self._steps
-        self._on_block(first, self.request.arrange(blocks[-1][:, : self.request.horizon - first]))
+        told = next(paths for paths in self._paths if paths.strand.name == self._path_name)
+        self._tell(len(told.blocks), told.blocks[-1])
 
     def _advance(self) -> None:
         """Begin the next round, if the horizon wants one."""
         if self._round is None:
             return
-        if len(self._paths[0].blocks) * self._steps >= self.request.horizon:
+        if len(self._paths[0].blocks) * self._config.head.prediction_steps >= self.request.horizon:
             self._round = None
             return
         last = np.concatenate([paths.blocks[-1] for paths in self._paths])
@@ -214,31 +181,12 @@ class ExportedJob:
         if self._first is None or self.routing is None or self._round is not None:
             raise RuntimeError("the job has rows to be read; its result is not known yet")
         drawn = {paths.strand.name: self._gather(paths) for paths in self._paths}
-        arrange = self.request.arrange
-        mean = arrange(drawn[MEAN][:, 0])
-        return GenerationResult(
-            points=arrange(drawn[POINTS][:, 0]) if POINTS in drawn else mean,
-            mean=mean,
-            samples=arrange(drawn[SAMPLES]) if SAMPLES in drawn else None,
-            quantiles={level: self._quantile(level, drawn, self._first) for level in self._levels},
-            routing=self.routing,
-            model_steps=self.model_steps,
-            session=self._state,
-        )
-
-    def _named(self, name: str) -> _Paths:
-        return next(paths for paths in self._paths if paths.strand.name == name)
+        return self._answer(drawn, partial(quantile, self._first, manifest=self._manifest), self.routing)
 
     def _gather(self, paths: _Paths) -> Array:
         """``[B, paths, H, K]``."""
         whole = np.concatenate(paths.blocks, axis=1)[:, : self.request.horizon]
         return whole.reshape(self.rows, paths.strand.paths, *whole.shape[1:])
-
-    def _quantile(self, level: float, drawn: dict[str, Array], first: Block) -> Array:
-        if SPREAD in drawn:
-            result: Array = np.quantile(self.request.arrange(drawn[SPREAD]), level, axis=-3)
-            return result
-        return self.request.arrange(quantile(first, level, self._manifest)[:, : self.request.horizon])
 
 
 def _generator(strand: Strand) -> np.random.Generator | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 
 from m.arrays import Array
 from m.runtime.manifest import ExportedModelError, Manifest
-from m.runtime.onnx import onnxruntime
+from m.runtime.onnx import onnx_errors, onnxruntime
 
 Counts = NDArray[np.int64]
 Run = Callable[[Array, Counts, Counts], list[NDArray[Any]]]
@@ -97,7 +98,7 @@ def _onnx(file: Path, device: str, threads: int | None) -> Run:
         runtime = onnxruntime()
     except ImportError as error:
         raise ExportedModelError(f"{file}: needs onnxruntime, which is not installed") from error
-    options = runtime.SessionOptions()
+    errors, options = onnx_errors(), runtime.SessionOptions()
     if threads is not None:
         options.intra_op_num_threads = threads
     options.log_severity_level = 3
@@ -108,14 +109,14 @@ def _onnx(file: Path, device: str, threads: int | None) -> Run:
         )
     try:
         session = runtime.InferenceSession(file, options, providers=[wanted])
-    except Exception as error:
+    except errors as error:
         raise ExportedModelError(f"{file}: onnxruntime cannot open it ({error}); copy it again") from error
 
     def run(points: Array, lengths: Counts, anchored: Counts) -> list[NDArray[Any]]:
         inputs = {"points": points, "lengths": lengths, "anchored": anchored}
         try:
             result: list[NDArray[Any]] = session.run(None, inputs)
-        except Exception as error:  # onnxruntime's own kinds, among them for want of memory
+        except errors as error:  # for want of memory, most likely
             raise RuntimeError(f"the graph could not be computed: {error}") from error
         return result
 
@@ -132,7 +133,7 @@ def _program(file: Path, device: str, threads: int | None) -> Run:
     try:
         # Guards say that no size is 1, which holds of the trace and not of the graph.
         program = torch.export.load(file).module(check_guards=False).to(device)
-    except Exception as error:
+    except (OSError, RuntimeError, ValueError, LookupError, zipfile.BadZipFile) as error:
         raise ExportedModelError(f"{file}: torch cannot open it on {device} ({error})") from error
 
     def run(points: Array, lengths: Counts, anchored: Counts) -> list[NDArray[Any]]:

@@ -20,3 +20,11 @@ def onnxruntime() -> Any:
 
     module.disable_telemetry_events()
     return module
+
+
+def onnx_errors() -> tuple[type[Exception], ...]:
+    """All that onnxruntime raises: kinds of its own, which share no base, and Python's own."""
+    from onnxruntime.capi import onnxruntime_pybind11_state as state  # noqa: PLC0415
+
+    kinds = [kind for kind in vars(state).values() if isinstance(kind, type) and issubclass(kind, Exception)]
+    return (*kinds, RuntimeError, ValueError, OSError)

@@ -84,7 +84,7 @@ def do_job(path: str, name: str, device: str, threads: int, desk: Any) -> dict[s
             return {"stopped": str(interrupt)}
         except LASTING_ERRORS as error:
             return {"refused": f"{type(error).__name__}: {error}"}
-        except Exception:
+        except Exception:  # whatever it is belongs in the trial's log too; Ray is told it all the same
             traceback.print_exc()
             raise
 

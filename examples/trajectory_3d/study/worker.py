@@ -89,7 +89,7 @@ def main(argv: list[str]) -> int:
         print(f"error: {error}", file=sys.stderr)
         line.say("refused", reason=f"{type(error).__name__}: {error}")
         return EXIT_REFUSED
-    except Exception as error:
+    except Exception as error:  # the process ends with it: whatever it is, the study must hear why
         traceback.print_exc()
         line.say("died", reason=f"{type(error).__name__}: {error}")
         return 1
