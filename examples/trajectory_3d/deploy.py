@@ -242,7 +242,6 @@ def _write_around(
             "image": label,
             "version": m.__version__,
             "python": ".".join(map(str, sys.version_info[:2])),
-            "pip_options": "",
             "ignored": "exported" if optimize == "none" else "model.safetensors",
             "channels": str(config.input_dim),
             "steps": str(config.head.prediction_steps),

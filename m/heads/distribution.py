@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from m.heads.config import DistributionKind
+from m.heads.families import standard_quantile
 
 _TINY = 1e-6  # keeps the copula's uniforms inside (0, 1) in float32
 
@@ -68,14 +69,8 @@ class StepDistribution:
 
     def quantile(self, q: float) -> Tensor:
         """Marginal quantile at level ``q`` in (0, 1), ``[..., P, K]``."""
-        if not 0.0 < q < 1.0:
-            raise ValueError(f"a quantile level must lie strictly between 0 and 1, got {q}")
-        if self.kind == "gaussian":
-            standard = float(scipy.special.ndtri(q))
-        elif self.kind == "laplace":
-            standard = math.copysign(math.log1p(-abs(2 * q - 1)), q - 0.5)
-        else:
-            standard = float(scipy.special.stdtrit(self._nu().item(), q))
+        nu = None if self.degrees_of_freedom is None else self.degrees_of_freedom.item()
+        standard = standard_quantile(self.kind, q, nu)
         return self.location + self.scale * standard
 
     def sample(self, temperature: float, generator: torch.Generator | None = None) -> Tensor:

@@ -11,6 +11,7 @@ import math
 import numpy as np
 
 from m.arrays import Array
+from m.heads.families import known_degrees, standard_quantile
 from m.runtime.manifest import Manifest
 from m.runtime.model import Block
 
@@ -23,7 +24,9 @@ def quantile(block: Block, level: float, manifest: Manifest) -> Array:
         level: in (0, 1).
         manifest: says the family.
     """
-    return block.location + _standard_quantile(level, manifest) * block.marginal_scale()
+    family = manifest.config.head.distribution
+    standard = standard_quantile(family, level, manifest.degrees_of_freedom)
+    return block.location + standard * block.marginal_scale()
 
 
 def draw(block: Block, temperature: float, manifest: Manifest, generator: np.random.Generator) -> Array:
@@ -40,24 +43,7 @@ def draw(block: Block, temperature: float, manifest: Manifest, generator: np.ran
     if kind == "laplace":
         deviation *= np.sqrt(2 * generator.standard_exponential(count))
     elif kind == "student_t":
-        nu = _nu(manifest)
+        nu = known_degrees(manifest.degrees_of_freedom)
         deviation *= np.sqrt(nu / generator.chisquare(nu, count))
     result: Array = block.location + temperature * ((deviation * block.spread) @ block.axes)
     return result
-
-
-def _standard_quantile(level: float, manifest: Manifest) -> float:
-    import scipy.special  # noqa: PLC0415  (a tenth of a second, and only where quantiles are asked for)
-
-    kind = manifest.config.head.distribution
-    if kind == "gaussian":
-        return float(scipy.special.ndtri(level))
-    if kind == "laplace":
-        return math.copysign(math.log1p(-abs(2 * level - 1)), level - 0.5)
-    return float(scipy.special.stdtrit(_nu(manifest), level))
-
-
-def _nu(manifest: Manifest) -> float:
-    if manifest.degrees_of_freedom is None:
-        raise ValueError("a Student's t needs its degrees of freedom, which exported.json does not tell")
-    return manifest.degrees_of_freedom

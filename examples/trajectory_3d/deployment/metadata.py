@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import platform
 from dataclasses import asdict
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from examples.trajectory_3d.model_discovery import FoundModel
+from examples.trajectory_3d.model_export import sha256
 from examples.trajectory_3d.run_folder import EVALUATION, SUMMARY, environment, now
 from m.config import read_yaml, to_dict
 from m.export.parity import Parity
@@ -72,7 +72,7 @@ def with_files(content: dict[str, Any], folder: Path) -> dict[str, Any]:
     files = {
         file.relative_to(folder).as_posix(): {
             "bytes": file.stat().st_size,
-            "sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
+            "sha256": sha256(file),
         }
         for file in sorted(folder.rglob("*"))
         if file.is_file() and file.name != METADATA_FILE
