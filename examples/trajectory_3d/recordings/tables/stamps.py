@@ -144,7 +144,8 @@ def _whole(table: Table, index: int, unit_ns: int, zero: float = 0.0) -> tuple[I
     values = floats(table, index)
     known = np.isfinite(values)
     shifted = np.where(known, values, zero) - zero
-    _check_range(table, index, shifted * unit_ns)
+    with np.errstate(over="ignore"):
+        _check_range(table, index, shifted * unit_ns)
     return _nanoseconds(shifted, unit_ns), known
 
 
