@@ -57,10 +57,11 @@ def _netcdf(stream):
 
 def _netcdf_4(stream):
     with h5py.File(stream, "w") as file:
-        file.attrs["_NCProperties"] = "version=2"
+        file.attrs["_NCProperties"] = np.bytes_("version=2")
         for name in ("time", "x", "y"):
             file[name] = np.arange(3.0)
-        file["time"].attrs["units"] = "days since 2000-01-01"
+        # Of fixed length, as the netCDF library writes: on some damaged heaps of texts libhdf5 never returns.
+        file["time"].attrs["units"] = np.bytes_("days since 2000-01-01")
 
 
 TABLE = {"time": np.arange(9.0), "x": np.ones(9), "y": np.ones(9), "z": np.zeros(9)}

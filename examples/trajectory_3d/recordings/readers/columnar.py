@@ -10,7 +10,13 @@ from examples.trajectory_3d.recordings.errors import RecordingError
 from examples.trajectory_3d.recordings.options import ReadOptions
 from examples.trajectory_3d.recordings.registry import Match, register_format
 from examples.trajectory_3d.recordings.source import Source
-from examples.trajectory_3d.recordings.tables.arrow_tables import arrow_faults, slices, sources_of, table_of
+from examples.trajectory_3d.recordings.tables.arrow_tables import (
+    arrow_faults,
+    checked,
+    slices,
+    sources_of,
+    table_of,
+)
 from examples.trajectory_3d.recordings.tables.assemble import SAMPLE, Assembler
 from examples.trajectory_3d.recordings.tables.choose import Layout, choose
 from examples.trajectory_3d.recordings.trajectory import Trajectory
@@ -131,12 +137,13 @@ def _feather(source: Source, rows: int) -> tuple[Any, Callable[[list[str]], Batc
     content = pa.BufferReader(source.read()) if source.compressed else pa.memory_map(str(source.path))
     file = pa.ipc.open_file(content)
     head = next(
-        (batch for i in range(file.num_record_batches) if (batch := file.get_batch(i)).num_rows), None
+        (batch for i in range(file.num_record_batches) if (batch := checked(file.get_batch(i))).num_rows),
+        None,
     )
     sample = file.schema.empty_table() if head is None else head.slice(0, SAMPLE)
 
     def batches(columns: list[str]) -> Batches:
         for i in range(file.num_record_batches):
-            yield from slices(file.get_batch(i).select(columns), rows)
+            yield from slices(checked(file.get_batch(i).select(columns)), rows)
 
     return sample, batches

@@ -30,6 +30,17 @@ _NAME = "netcdf"
 _SINCE = re.compile(r"\s*(\w+)\s+since\s+(.+?)\s*", re.IGNORECASE)
 _MARKS = (b"_NCProperties", b"_Netcdf4Dimid", b"DIMENSION_SCALE", b"_Netcdf4Coordinates")
 _STANDARD = {"time", "latitude", "longitude", "altitude", "height", "depth"}
+_ATTRIBUTES = (
+    "units",
+    "standard_name",
+    "_FillValue",
+    "missing_value",
+    "scale_factor",
+    "add_offset",
+    "valid_min",
+    "valid_max",
+    "valid_range",
+)
 AnyArray = npt.NDArray[Any]
 Variables = dict[str, tuple[AnyArray, dict[str, Any]]]
 
@@ -89,7 +100,7 @@ def _texts(attributes: dict[str, Any]) -> dict[str, Any]:
 def _modern(source: Source) -> Variables:
     with open_hdf5(source) as content:
         return {
-            name: (content.array(dataset), content.attributes(dataset))
+            name: (content.array(dataset), content.attributes(dataset, _ATTRIBUTES))
             for name, dataset in content.datasets().items()
             if not content.is_reference(dataset)
         }
@@ -163,7 +174,7 @@ def _stamps(source: Source, name: str, array: AnyArray, unit: str, since: str) -
     zero = int(parse_dates(table, 0, [re.sub(r"\s*(UTC|GMT)?$", "", since.replace(" +", "+"))]).stamps[0])
     known = np.isfinite(array) if array.dtype.kind == "f" else np.ones(len(array), dtype=bool)
     values = np.where(known, array, 0)
-    if (np.abs(values.astype(np.float64)) * UNIT_NS[key] + abs(zero) > 2.0**62).any():
+    if (np.abs(values.astype(np.float64)) > (2.0**62 - abs(zero)) / UNIT_NS[key]).any():
         raise RecordingError(
             source.path, f"'{name}' holds times centuries away", expected=f"{unit} since {since}"
         )

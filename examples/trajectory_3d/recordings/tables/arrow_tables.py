@@ -100,6 +100,16 @@ def arrow_faults(path: Path, what: str) -> Iterator[None]:
         raise RecordingError(path, f"damaged {what} ({problem})", expected="a whole file") from error
 
 
+def checked(batch: Any) -> Any:
+    """A batch whose lengths and texts are what its memory holds, which pyarrow trusts in a file by itself.
+
+    Raises:
+        pyarrow.ArrowInvalid: it is damaged.
+    """
+    batch.validate(full=True)
+    return batch
+
+
 def slices(batch: Any, rows: int) -> Sequence[Any]:
     """A batch in pieces of at most so many rows."""
     return [batch.slice(start, rows) for start in range(0, batch.num_rows, rows)]

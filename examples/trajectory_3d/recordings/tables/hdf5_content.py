@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from examples.trajectory_3d.recordings.errors import RecordingError
 from examples.trajectory_3d.recordings.source import Source
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
+_MOST_ATTRIBUTE = 1 << 20  # bytes
 _MOST_VALUES = 1 << 31  # of one array; a damaged header may claim any number
 
 
@@ -37,7 +39,7 @@ class Hdf5Content:
         found: dict[str, Any] = {}
 
         def visit(name: str, item: object) -> None:
-            if isinstance(item, h5py.Dataset):
+            if isinstance(item, h5py.Dataset) and isinstance(name, str):  # bytes where damaged
                 found[name] = item
 
         self.file.visititems(visit)
@@ -56,13 +58,27 @@ class Hdf5Content:
             return np.char.decode(values.astype(np.bytes_), "utf-8", "replace")
         return values
 
-    def attributes(self, item: Any) -> dict[str, Any]:
-        """Attributes with their texts decoded, those that can be read."""
+    def attributes(self, item: Any, wanted: Collection[str]) -> dict[str, Any]:
+        """Some attributes with their texts decoded, those that are there and can be read.
+
+        Others are left alone: texts of free length lie in heaps, which the HDF5 library trusts.
+        """
         result: dict[str, Any] = {}
-        for name in item.attrs:
+        for name in wanted:
             try:
+                if name not in item.attrs:
+                    continue
+                known = item.attrs.get_id(name)
+                if known.shape is None or prod(known.shape) * max(known.dtype.itemsize, 1) > _MOST_ATTRIBUTE:
+                    continue  # damaged: h5py would fill the memory with it
                 value = item.attrs[name]
-            except (OSError, TypeError, KeyError):  # of a kind that h5py does not know
+            except (
+                OSError,
+                TypeError,
+                KeyError,
+                ValueError,
+                RuntimeError,
+            ):  # damaged, or of a kind that h5py does not know
                 continue
             if isinstance(value, np.ndarray) and value.size == 1:
                 value = value.reshape(-1)[0]
