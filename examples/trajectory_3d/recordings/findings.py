@@ -31,19 +31,20 @@ class Finding:
     Attributes:
         kind: which.
         count: how many rows, steps, gaps or axes show it.
-        sample: the first of them: place in the order of the file, from 0.
+        sample: the first of them: place in the order of the file, from 0; None where it is not known.
         text: what was found, in words and numbers.
         action: what was done about it, in words.
     """
 
     kind: Kind
     count: int
-    sample: int
+    sample: int | None
     text: str
     action: str = LEFT
 
     def __str__(self) -> str:
-        return f"{self.text} (first at sample {self.sample}): {self.action}"
+        place = "" if self.sample is None else f" (first at sample {self.sample})"
+        return f"{self.text}{place}: {self.action}"
 
 
 def seconds_text(seconds: float) -> str:

@@ -114,8 +114,11 @@ def mend(trajectory: Trajectory, options: MendOptions | None = None) -> Mended:
 
 
 def gap_limit(times: Float64Array, steps: float = 3.0) -> float:
-    """The longest step that is no gap: so many median steps, seconds; infinite for less than two samples."""
-    return steps * float(np.median(np.diff(times))) if len(times) > 1 else float("inf")
+    """The longest step that is no gap: so many median steps, seconds; infinite for less than two samples.
+
+    A millionth longer, so that steps of just so many do not become gaps by the roundings of their stamps.
+    """
+    return steps * float(np.median(np.diff(times))) * (1 + 1e-6) if len(times) > 1 else float("inf")
 
 
 def _from_first(trajectory: Trajectory) -> Trajectory:

@@ -167,7 +167,7 @@ def _check(
 
 
 def _pieces(times: Float64Array, limit: float, split_at: IntArray | None) -> list[tuple[int, int]]:
-    ends = np.flatnonzero(np.diff(times) > limit * (1 + 1e-9)) + 1
+    ends = np.flatnonzero(np.diff(times) > limit * (1 + 1e-6)) + 1
     asked = np.zeros(0, dtype=np.int64) if split_at is None else np.asarray(split_at, dtype=np.int64)
     borders = np.unique(np.concatenate([[0], ends, asked, [len(times)]])).tolist()
     return [(start, end) for start, end in pairwise(borders) if end - start > 1]
