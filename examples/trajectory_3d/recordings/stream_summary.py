@@ -14,10 +14,10 @@ import numpy as np
 
 from examples.trajectory_3d.arrays import BoolArray, Float64Array
 from examples.trajectory_3d.recordings.findings import Finding, Kind, counted, seconds_text
-from examples.trajectory_3d.recordings.mending import mend
-from examples.trajectory_3d.recordings.noise import noise_of_paths
+from examples.trajectory_3d.recordings.mending import gap_limit, mend
+from examples.trajectory_3d.recordings.noise import noise_of, third_differences
 from examples.trajectory_3d.recordings.quantiles import Quantiles
-from examples.trajectory_3d.recordings.resampling import GAP_STEPS, UniformPath, uniform_pieces
+from examples.trajectory_3d.recordings.resampling import GAP_STEPS
 from examples.trajectory_3d.recordings.rounding import resolution
 from examples.trajectory_3d.recordings.summary import TrackSummary, summarise_mended
 from examples.trajectory_3d.recordings.trajectory import NANOSECONDS, Trajectory
@@ -93,7 +93,8 @@ class StreamedTrack:
             return summarise_mended(whole, mend(whole))
         sums, mine = self._sums, self._bare
         blocks = [mend(block) for block in self._blocks.blocks]
-        pieces: list[UniformPath] = [piece for each in blocks for piece in uniform_pieces(each.trajectory)]
+        paths = [each.trajectory for each in blocks]
+        rough = [third_differences(path.times, path.position, gap_limit(path.times)) for path in paths]
         examined = sum(len(block) for block in self._blocks.blocks)
         step = sums.steps.quantile(0.5)
         return TrackSummary(
@@ -115,9 +116,10 @@ class StreamedTrack:
             gaps=sums.steps.above(GAP_STEPS * step),
             longest_gap=sums.steps.greatest if sums.steps.greatest > GAP_STEPS * step else 0.0,
             speed=(sums.speeds.quantile(0.5), sums.speeds.quantile(0.99), sums.speeds.greatest),
-            noise=tuple(noise_of_paths(pieces, mine.dimensions).tolist()),
-            resolution=resolution(_joined([each.trajectory for each in blocks])),
+            noise=tuple(noise_of(np.concatenate(rough)).tolist()),
+            resolution=resolution(_joined(paths)),
             findings=(*sums.findings(), *_local_findings([each.findings for each in blocks], examined)),
+            notes=mine.notes,
             examined=examined,
         )
 
