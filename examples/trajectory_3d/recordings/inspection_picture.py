@@ -32,12 +32,13 @@ def draw(inspection: Inspection) -> Figure:
     sides = min(view.path.dimensions for view in views)
     base = _base(views, sides)
     paths = [view.path.position[:, :sides] - base for view in views]
-    labels = _labels(views[0], sides, far=bool(base.any()))
+    labels = _labels(views[0], base)
     figure = style.new_figure(13.5, 8.4, "")
     figure.suptitle(_title(inspection), fontsize=13, fontweight="bold", x=0.012, ha="left")
     outer = figure.add_gridspec(1, 2, width_ratios=(1.15, 1.0))
     inner = outer[1].subgridspec(sides + 1, 1, height_ratios=[1.0] * sides + [1.1])
     _space(figure, outer[0], paths, labels)
+    space = figure.axes[0]
     unit, name = _time_unit(max(_span(view) for view in views))
     first: Axes | None = None
     for axis in range(sides):
@@ -47,10 +48,9 @@ def draw(inspection: Inspection) -> Figure:
         _outliers(panel, views, axis, float(base[axis]), unit)
         panel.set_ylabel(labels[axis])
         panel.tick_params(labelbottom=axis == sides - 1)
-    assert first is not None
-    figure.axes[sides if sides > 1 else sides - 1].set_xlabel(f"time since the start of each track ({name})")
+    panel.set_xlabel(f"time since the start{' of each track' * (len(views) > 1)} ({name})")
     _steps(figure.add_subplot(inner[sides]), views)
-    _legend(figure.axes[0], inspection, views)
+    _legend(space, inspection, views)
     figure.align_ylabels(figure.axes[-sides - 1 :])
     return figure
 
@@ -80,36 +80,50 @@ def _base(views: Sequence[TrackView], sides: int) -> Float64Array:
     return np.asarray(np.round(low / round_to) * round_to, dtype=np.float64)
 
 
-def _labels(view: TrackView, sides: int, *, far: bool) -> list[str]:
-    unit = view.path.unit if view.path.unit != "unknown" else "unit not known"
-    unit = {"um": "µm"}.get(unit, unit)
-    names = [name if len(name) <= 14 else name[:13] + "…" for name in view.path.names[:sides]]
-    return [f"{name} - offset ({unit})" if far else f"{name} ({unit})" for name in names]
+def _labels(view: TrackView, base: Float64Array) -> list[str]:
+    """Name, what was taken off, and unit of each coordinate."""
+    unit = {"um": "µm", "unknown": "unit not known"}.get(view.path.unit, view.path.unit)
+    names = [name if len(name) <= 14 else name[:13] + "…" for name in view.path.names]
+    minus = [f" - {value:.0f}" if value > 0 else f" + {-value:.0f}" if value < 0 else "" for value in base]
+    return [f"{name}{offset} ({unit})" for name, offset in zip(names, minus, strict=False)]
 
 
 def _space(figure: Figure, cell: Any, paths: Sequence[Float64Array], labels: Sequence[str]) -> None:
-    """The paths as seen from the side (3-D) or from above (2-D), a unit equally long on all axes."""
-    sides = len(labels)
-    if sides < 2:
-        axes: Any = figure.add_subplot(cell)
-        style.say(axes, "one coordinate: see the panels on the right")
+    """The paths in space and in the plane of the first two axes, a unit equally long on all axes."""
+    if len(labels) < 2:
+        style.say(figure.add_subplot(cell), "one coordinate: see the panels on the right")
         return
-    axes = style.add_3d_axes(figure, cell) if sides == 3 else figure.add_subplot(cell)
-    finite = [path[np.isfinite(path).all(axis=1)] for path in paths]
-    for path, whole, colour in zip(paths, finite, _COLOURS, strict=False):
+    if len(labels) == 2:
+        _plane(figure.add_subplot(cell), paths, labels)
+        return
+    rows = cell.subgridspec(2, 1, height_ratios=(1.55, 1.0))
+    axes = style.add_3d_axes(figure, rows[0])
+    _paths(axes, paths)
+    for name, label in zip("xyz", labels, strict=True):
+        getattr(axes, f"set_{name}label")(label, labelpad=4)
+    axes.tick_params(axis="z", pad=3)
+    style.frame_3d(axes, [path[np.isfinite(path).all(axis=1)] for path in paths], zoom=0.98)
+    _plane(figure.add_subplot(rows[1]), paths, labels)
+
+
+def _plane(panel: Axes, paths: Sequence[Float64Array], labels: Sequence[str]) -> None:
+    _paths(panel, [path[:, :2] for path in paths])
+    panel.set_aspect("equal", adjustable="datalim")
+    panel.set_xlabel(labels[0])
+    panel.set_ylabel(labels[1])
+    panel.set_title("● start   □ end", fontsize=8, color="#555555", loc="right")
+    style.tidy(panel)
+
+
+def _paths(axes: Any, paths: Sequence[Float64Array]) -> None:
+    """Lines with a disc where they start and a square where they end."""
+    for path, colour in zip(paths, _COLOURS, strict=False):
+        whole = path[np.isfinite(path).all(axis=1)]
         axes.plot(*path.T, color=colour, linewidth=1.1)
         axes.plot(*whole[:1].T, "o", color=colour, markersize=6)
         axes.plot(
             *whole[-1:].T, "s", color="white", markeredgecolor=colour, markeredgewidth=1.5, markersize=6
         )
-    for name, label in zip("xyz", labels, strict=False):
-        getattr(axes, f"set_{name}label")(label, labelpad=6 if sides == 3 else 4)
-    if sides == 3:
-        style.frame_3d(axes, finite, zoom=0.86)
-        axes.set_title("● start   □ end", fontsize=9, color="#555555", y=0.96)
-        return
-    axes.set_aspect("equal", adjustable="datalim")
-    style.tidy(axes)
 
 
 def _over_time(panel: Axes, views: Sequence[TrackView], columns: Sequence[Float64Array], unit: float) -> None:
@@ -173,7 +187,7 @@ def _steps(panel: Axes, views: Sequence[TrackView]) -> None:
 def _plain_ticks(panel: Axes, low: float, high: float) -> None:
     """Ticks as people write numbers: 1, 2 and 5 times powers of ten, thinned out over many decades."""
     decades = math.log10(high / low)
-    heads = (1.0, 2.0, 5.0) if decades < 2.5 else (1.0,)
+    heads = tuple(range(1, 10)) if decades < 0.8 else (1.0, 2.0, 5.0) if decades < 2.5 else (1.0,)
     powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     ticks = [head * 10.0**power for power in powers for head in heads if low <= head * 10.0**power <= high]
     if len(ticks) >= 2:

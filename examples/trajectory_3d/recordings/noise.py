@@ -26,8 +26,8 @@ def third_differences(times: Float64Array, points: Float64Array, gap: float = np
     """Third differences of samples, scaled so that white noise of deviation s has differences of deviation s.
 
     At even steps ``(p[i+3] - 3 p[i+2] + 3 p[i+1] - p[i]) / sqrt(20)``; at others the third divided
-    difference ``sum_i p_i / prod_(j != i) (t_i - t_j)`` over the root of its summed squared weights. Motion of
-    constant acceleration has none. The idea is that of T. Gasser, L. Sroka and C. Jennen-Steinmetz
+    difference ``sum_i p_i / prod_(j != i) (t_i - t_j)`` over the root of its summed squared weights. Motion
+    of constant acceleration has none. The idea is that of T. Gasser, L. Sroka and C. Jennen-Steinmetz
     (Biometrika 73, 1986), one order higher.
 
     Args:
