@@ -99,6 +99,21 @@ def files_of(paths: Sequence[Path]) -> list[tuple[Path, bool]]:
     return list(found.values())
 
 
+def readable(paths: Sequence[Path], options: ReadOptions) -> tuple[list[tuple[Path, str]], list[Unread]]:
+    """Files of known formats among files and folders, with their formats, and the others.
+
+    Raises:
+        FileNotFoundError: no such file or folder.
+    """
+    known, unread = [], []
+    for path, named in files_of(paths):
+        try:
+            known.append((path, find_format(Source(path), options).name))
+        except (RecordingError, OSError) as error:
+            unread.append(Unread(path, str(error), failed=named))
+    return known, unread
+
+
 def inspect_all(
     paths: Sequence[Path], options: ReadOptions, *, views: bool = False
 ) -> Iterator[Inspection | Unread]:
@@ -110,7 +125,7 @@ def inspect_all(
     for path, named in files_of(paths):
         try:
             found = find_format(Source(path), options)
-        except RecordingError as error:
+        except (RecordingError, OSError) as error:
             yield Unread(path, str(error), failed=named)
             continue
         try:
