@@ -105,6 +105,7 @@ def _predict(arguments: argparse.Namespace) -> int:
     _check(arguments)
     settings = _settings(arguments)
     console = Console(soft_wrap=True)
+    console.width = max(console.width, 106)  # lines that a narrow window breaks read better than narrow cells
     tracks, failures = _read(arguments, console)
     if not tracks:
         return 1

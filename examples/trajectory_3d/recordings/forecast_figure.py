@@ -28,6 +28,8 @@ MOST_SHOWN = 4
 _INTERVAL = (0.1, 0.9)
 _MOST_SAMPLES = 30
 _TAIL = 3  # horizons of the past that coordinates are shown with
+_AXES = {"enu": ("east", "north", "up"), "ned": ("north", "east", "down")}
+_SPANS = ((3 * 86400, 86400, "days"), (3 * 3600, 3600, "hours"), (300, 60, "minutes"))
 
 
 def plot_track_forecasts(
@@ -75,7 +77,7 @@ def _draw_space(figure: Figure, cell: object, forecast: TrackForecast, ahead: Fl
         view.plot(*parts[-1].T, color=BLACK, linewidth=1.6)
     view.plot(*parts[1].T, color=BLUE, linewidth=2.0)
     frame_3d(view, parts, zoom=0.85)
-    names = [*forecast.trajectory.names[: forecast.dimensions], "", ""]
+    names = _axis_names(forecast)
     unit = _unit(forecast)
     for axis, letter in enumerate("xyz"):
         label = f"{names[axis]} ({unit})" if axis < forecast.dimensions else ""
@@ -87,8 +89,11 @@ def _draw_coordinate(axes: Axes, forecast: TrackForecast, axis: int, ahead: Floa
     """One coordinate over seconds from the last point seen."""
     step, horizon = forecast.context.step, forecast.horizon
     past = in_space(forecast.context)[-_TAIL * horizon - 1 :, axis]
-    seen = step * (np.arange(len(past)) - len(past) + 1)
-    coming = step * np.arange(horizon + 1)
+    seconds, word = next(
+        ((size, word) for least, size, word in _SPANS if step * horizon >= least), (1, "seconds")
+    )
+    seen = step / seconds * (np.arange(len(past)) - len(past) + 1)
+    coming = step / seconds * np.arange(horizon + 1)
 
     def from_last(values: Float64Array) -> Float64Array:
         return np.concatenate([past[-1:], values])
@@ -106,8 +111,8 @@ def _draw_coordinate(axes: Axes, forecast: TrackForecast, axis: int, ahead: Floa
         axes.plot(coming, from_last(ahead[:, axis]), color=BLACK, linewidth=1.6)
     axes.plot(coming, from_last(forecast.centre()[:, axis]), color=BLUE, linewidth=1.8)
     axes.axvline(0.0, color="#BBBBBB", linewidth=0.8, zorder=0)
-    axes.set_xlabel("seconds from the last point seen", fontsize=8)
-    axes.set_ylabel(f"{forecast.trajectory.names[axis]} ({_unit(forecast)})", fontsize=8)
+    axes.set_xlabel(f"{word} from the last point seen", fontsize=8)
+    axes.set_ylabel(f"{_axis_names(forecast)[axis]} ({_unit(forecast)})", fontsize=8)
     tidy(axes)
 
 
@@ -115,6 +120,13 @@ def _heading(forecast: TrackForecast) -> str:
     known = forecast.trajectory
     name = known.source.replace("\\", "/").rsplit("/", 1)[-1]
     return f"{name}: {known.track}" if known.track else name
+
+
+def _axis_names(forecast: TrackForecast) -> tuple[str, ...]:
+    """Of the coordinates: what a known frame calls them, else what the file does."""
+    names = forecast.trajectory.names[: forecast.dimensions]
+    known = _AXES.get(forecast.trajectory.frame)
+    return known if known is not None and names == ("x", "y", "z") else names
 
 
 def _unit(forecast: TrackForecast) -> str:

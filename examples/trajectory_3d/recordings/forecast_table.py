@@ -39,8 +39,8 @@ def forecast_table(forecasts: Sequence[TrackForecast]) -> pd.DataFrame:
     import pandas as pd  # noqa: PLC0415  (--help needs none)
 
     frames = [pd.DataFrame(list(_rows(each))) for each in forecasts]
-    table = pd.concat(frames, ignore_index=True)
-    return table.dropna(axis="columns", how="all")
+    table = pd.concat(frames, ignore_index=True).dropna(axis="columns", how="all")
+    return table.astype({"expert": "Int64"}) if "expert" in table else table
 
 
 def write_table(table: pd.DataFrame, path: Path) -> Path:
@@ -59,9 +59,19 @@ def write_table(table: pd.DataFrame, path: Path) -> Path:
         elif path.suffix.lower() == ".parquet":
             table.to_parquet(partial, index=False)
         else:
-            records = json.loads(table.to_json(orient="records", double_precision=15))
-            partial.write_text(json.dumps(records, indent=1) + "\n", encoding="utf-8")
+            partial.write_text(json.dumps(_records(table), indent=1) + "\n", encoding="utf-8")
     return path
+
+
+def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """Rows without the columns that are empty in them."""
+    known = table.notna().to_numpy()
+    rows = table.astype(object).to_numpy()
+    names = [str(name) for name in table.columns]
+    return [
+        {name: value for name, value, there in zip(names, row, present, strict=True) if there}
+        for row, present in zip(rows.tolist(), known.tolist(), strict=True)
+    ]
 
 
 def _rows(forecast: TrackForecast) -> Iterator[dict[str, Any]]:

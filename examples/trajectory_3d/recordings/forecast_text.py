@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from rich import box
@@ -10,6 +11,7 @@ from rich.table import Table
 
 from examples.trajectory_3d.recordings.backtesting import BackTestScore, BackTestWindows
 from examples.trajectory_3d.recordings.forecasting import TrackForecast, Unforecast
+from examples.trajectory_3d.recordings.geodesy import to_geodetic
 from examples.trajectory_3d.recordings.trajectory import Trajectory
 
 _MOST_ROWS = 12
@@ -36,7 +38,7 @@ def forecast_summary(forecasts: Sequence[TrackForecast], model: str) -> Table:
     """A row for each track: from what it was made, where it ends, how sure that is, who said so."""
     table = Table(title=f"Forecasts by {model}", title_justify="left", box=box.SIMPLE_HEAD)
     table.add_column("track", overflow="fold")
-    for name in ("from", "step (s)", "ahead (s)", "ends at", "80 % width at end", "expert"):
+    for name in ("from", "step (s)", "ahead (s)", "ends at", "80 % width", "expert"):
         table.add_column(name, justify="right", overflow="fold")
     for each in forecasts[:_MOST_ROWS]:
         table.add_row(*_summary_row(each))
@@ -53,13 +55,19 @@ def _summary_row(forecast: TrackForecast) -> list[str]:
     if all(level in quantiles for level in _INTERVAL):
         low, high = (quantiles[level][-1] for level in _INTERVAL)
         width = f"{np.linalg.norm(high - low):.3g}{unit}"
-    end = ", ".join(f"{value:.6g}" for value in forecast.centre()[-1])
+    known = forecast.trajectory
+    if known.origin is None:
+        end = ", ".join(f"{value:.6g}" for value in forecast.centre()[-1]) + unit
+    else:
+        latitude, longitude, altitude = to_geodetic(forecast.centre()[-1:], known.origin)[0]
+        end = f"{latitude:.6f}, {longitude:.6f}, {altitude:.1f} m"
+    file = Path(known.source).name
     return [
-        forecast.trajectory.label,
+        f"{file}: {known.track}" if known.track else file,
         f"{len(forecast.context)} points",
         f"{step:.4g}",
         f"{step * forecast.horizon:.4g}",
-        f"{end}{unit}",
+        end,
         width,
         "none" if experts is None else str(int(experts[0, -1])),
     ]
