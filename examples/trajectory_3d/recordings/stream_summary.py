@@ -16,7 +16,7 @@ from examples.trajectory_3d.arrays import BoolArray, Float64Array
 from examples.trajectory_3d.recordings.findings import Finding, Kind, counted, seconds_text
 from examples.trajectory_3d.recordings.joining import joined
 from examples.trajectory_3d.recordings.mending import gap_limit, mend
-from examples.trajectory_3d.recordings.noise import noise_of, third_differences
+from examples.trajectory_3d.recordings.noise import ORDERS, differences, noise_from
 from examples.trajectory_3d.recordings.quantiles import Quantiles
 from examples.trajectory_3d.recordings.resampling import GAP_STEPS
 from examples.trajectory_3d.recordings.rounding import resolution
@@ -95,7 +95,10 @@ class StreamedTrack:
         sums, mine = self._sums, self._bare
         blocks = [mend(block) for block in self._blocks.blocks]
         paths = [each.trajectory for each in blocks]
-        rough = [third_differences(path.times, path.position, gap_limit(path.times)) for path in paths]
+        rough = [
+            np.concatenate([differences(p.times, p.position, order, gap_limit(p.times)) for p in paths])
+            for order in ORDERS
+        ]
         examined = sum(len(block) for block in self._blocks.blocks)
         step = sums.steps.quantile(0.5)
         return TrackSummary(
@@ -117,7 +120,7 @@ class StreamedTrack:
             gaps=sums.steps.above(GAP_STEPS * step),
             longest_gap=sums.steps.greatest if sums.steps.greatest > GAP_STEPS * step else 0.0,
             speed=(sums.speeds.quantile(0.5), sums.speeds.quantile(0.99), sums.speeds.greatest),
-            noise=tuple(noise_of(np.concatenate(rough)).tolist()),
+            noise=tuple(noise_from(rough).tolist()),
             resolution=resolution(joined(paths)),
             findings=(*sums.findings(), *_local_findings([each.findings for each in blocks], examined)),
             notes=mine.notes,
