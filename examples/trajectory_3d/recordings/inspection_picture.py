@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ def draw(inspection: Inspection) -> Figure:
     Args:
         inspection: made with views.
     """
-    views = inspection.views[: len(_COLOURS)]
+    views = _scaled(inspection.views[: len(_COLOURS)])
     sides = min(view.path.dimensions for view in views)
     base = _base(views, sides)
     paths = [view.path.position[:, :sides] - base for view in views]
@@ -67,6 +68,25 @@ def save(inspection: Inspection, path: Path) -> Path:
 def _title(inspection: Inspection) -> str:
     samples = sum(track.samples for track in inspection.tracks)
     return f"{inspection.path.name}: {counted(len(inspection.tracks), 'track')}, {samples:,} samples"
+
+
+def _scaled(views: Sequence[TrackView]) -> list[TrackView]:
+    """The same paths in kilometres or millimetres, if metres would need many zeros."""
+    points = np.concatenate(
+        [view.path.position for view in views if view.path.unit == "m"] or [np.zeros((1, 1))]
+    )
+    extent = float((np.nanmax(points, axis=0) - np.nanmin(points, axis=0)).max())
+    factor, unit = (1e-3, "km") if extent >= 1e4 else (1e3, "mm") if 0 < extent < 0.02 else (1.0, "m")
+    if unit == "m" or any(view.path.unit != "m" for view in views):
+        return list(views)
+    return [
+        replace(
+            view,
+            path=replace(view.path, points=view.path.points * factor, unit=unit),
+            outliers=view.outliers * np.array([1.0] + [factor] * view.path.dimensions),
+        )
+        for view in views
+    ]
 
 
 def _base(views: Sequence[TrackView], sides: int) -> Float64Array:
@@ -204,7 +224,17 @@ def _legend(axes: Any, inspection: Inspection, views: Sequence[TrackView]) -> No
     title = (
         None if len(views) == len(inspection.tracks) else f"{len(views)} of {len(inspection.tracks)} tracks"
     )
-    axes.legend(lines, names, title=title, fontsize=8, title_fontsize=8, frameon=False, loc="upper left")
+    place = (-0.3, 1.02) if hasattr(axes, "get_zlim") else (0.0, 1.0)  # beside a box, inside a plane
+    axes.legend(
+        lines,
+        names,
+        title=title,
+        fontsize=8,
+        title_fontsize=8,
+        frameon=False,
+        loc="upper left",
+        bbox_to_anchor=place,
+    )
 
 
 def _start(view: TrackView) -> float:

@@ -38,9 +38,9 @@ def differences(times: Float64Array, points: Float64Array, order: int, gap: floa
 
     At even steps the binomial ones, of third order ``(p[i+3] - 3 p[i+2] + 3 p[i+1] - p[i]) / sqrt(20)`` but
     for the sign; at others the divided difference ``sum_i p_i / prod_(j != i) (t_i - t_j)`` over the root of
-    its summed squared weights. A polynomial of lower order has none. The idea is that of T. Gasser, L. Sroka and
-    C. Jennen-Steinmetz (Biometrika 73, 1986), who take the second order; of P. Hall, J. W. Kay and
-    D. M. Titterington (Biometrika 77, 1990) are longer ones.
+    its summed squared weights. A polynomial of lower order has none. The idea is that of T. Gasser, L. Sroka
+    and C. Jennen-Steinmetz (Biometrika 73, 1986), who take the second order; P. Hall, J. W. Kay and
+    D. M. Titterington (Biometrika 77, 1990) weigh longer ones.
 
     Args:
         times: strictly increasing, ``[n]``.
