@@ -104,13 +104,26 @@ def test_wrong_requests(tmp_path, capsys):
     assert "testtracks" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("dimensions", [1, 2, 3])
+@pytest.mark.parametrize("dimensions", [1, 3])
 def test_the_picture_is_drawn_for_any_dimensions(tmp_path, dimensions):
     tracks = {"a": spiral(dimensions=dimensions), "b": spiral(40, dimensions=dimensions)}
     file = save_tracks(tmp_path / "a.tt", tracks)
     picture = tmp_path / "pictures/a.png"
     assert data.main(["inspect", str(file), "--picture", str(picture)]) == 0
     assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_tracks_without_positions_are_told_and_not_drawn(tmp_path, capsys):
+    lost = spiral(20)
+    lost.points[:] = np.nan
+    file = save_tracks(tmp_path / "a.tt", {"lost": lost, "b": spiral(dimensions=2)})
+    assert data.main(["inspect", str(file), "--picture", str(tmp_path / "a.png")]) == 0
+    assert "lost: 20 samples without position" in capsys.readouterr().out
+    assert (tmp_path / "a.png").exists()
+    only = save_tracks(tmp_path / "b.tt", {"lost": lost})
+    assert data.main(["inspect", str(only), "--picture", str(tmp_path / "b.png")]) == 0
+    assert not (tmp_path / "b.png").exists()
+    assert "20 (20 unusable)" in capsys.readouterr().out
 
 
 def test_pictures_of_several_files_have_their_names(tmp_path):

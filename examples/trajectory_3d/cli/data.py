@@ -269,6 +269,7 @@ def _check_picture(path: Path) -> None:
 
 def _pictures(seen: Sequence[Inspection], path: Path | None) -> list[Path]:
     """Draw each file; of several each into a picture with its name."""
+    seen = [each for each in seen if each.views]
     if path is None or not seen:
         return []
     from examples.trajectory_3d.recordings.converting import file_names  # noqa: PLC0415

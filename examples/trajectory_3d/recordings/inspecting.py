@@ -54,7 +54,7 @@ class Inspection:
         title: of the format.
         streamed: whether it was read in pieces.
         tracks: all of them in numbers.
-        views: those with most samples, for a picture.
+        views: those with most samples, for a picture; none of a track without positions.
     """
 
     path: Path
@@ -155,7 +155,7 @@ def inspect(
     for track in read(path, replace(options, format=found.name)):
         mended = mend(track)
         summaries.append(summarise_mended(track, mended))
-        if views:
+        if views and len(mended.trajectory):
             seen.append(_view(mended.trajectory, mended.outliers))
             seen = _largest(seen)
     return Inspection(path, found.name, found.title, False, tuple(summaries), tuple(seen))
@@ -205,6 +205,9 @@ def _streamed(path: Path, options: ReadOptions, found: Format, *, views: bool) -
         order = sorted(range(len(tracks)), key=lambda place: -summaries[place].samples)[:_MOST_VIEWS]
         for track in (tracks[place] for place in order):
             path_, steps = track.overview(), track.steps()
+            path_ = path_.take(np.flatnonzero(np.isfinite(path_.position).all(axis=1)))
+            if not len(path_):
+                continue
             limit = 3 * float(np.median(steps)) if len(steps) else math.inf
             seen.append(TrackView(path_, steps, np.empty((0, 1 + path_.dimensions)), limit))
     return Inspection(path, found.name, found.title, True, summaries, tuple(seen))

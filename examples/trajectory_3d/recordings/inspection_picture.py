@@ -27,10 +27,11 @@ def draw(inspection: Inspection) -> Figure:
     """A page about the file; of many tracks those with most samples, each in its own colour.
 
     Args:
-        inspection: made with views.
+        inspection: made with views, of which there is at least one.
     """
-    views = _scaled(inspection.views[: len(_COLOURS)])
+    views: Sequence[TrackView] = inspection.views[: len(_COLOURS)]
     sides = min(view.path.dimensions for view in views)
+    views = _scaled(views, sides)
     base = _base(views, sides)
     paths = [view.path.position[:, :sides] - base for view in views]
     labels = _labels(views[0], base)
@@ -70,15 +71,13 @@ def _title(inspection: Inspection) -> str:
     return f"{inspection.path.name}: {counted(len(inspection.tracks), 'track')}, {samples:,} samples"
 
 
-def _scaled(views: Sequence[TrackView]) -> list[TrackView]:
+def _scaled(views: Sequence[TrackView], sides: int) -> Sequence[TrackView]:
     """The same paths in kilometres or millimetres, if metres would need many zeros."""
-    points = np.concatenate(
-        [view.path.position for view in views if view.path.unit == "m"] or [np.zeros((1, 1))]
-    )
+    if any(view.path.unit != "m" for view in views):
+        return views
+    points = np.concatenate([view.path.position[:, :sides] for view in views])
     extent = float((np.nanmax(points, axis=0) - np.nanmin(points, axis=0)).max())
     factor, unit = (1e-3, "km") if extent >= 1e4 else (1e3, "mm") if 0 < extent < 0.02 else (1.0, "m")
-    if unit == "m" or any(view.path.unit != "m" for view in views):
-        return list(views)
     return [
         replace(
             view,
