@@ -110,7 +110,7 @@ def readable(paths: Sequence[Path], options: ReadOptions) -> tuple[list[tuple[Pa
         try:
             known.append((path, find_format(Source(path), options).name))
         except (RecordingError, OSError) as error:
-            unread.append(Unread(path, str(error), failed=named))
+            unread.append(_without_format(path, error, named=named))
     return known, unread
 
 
@@ -126,12 +126,19 @@ def inspect_all(
         try:
             found = find_format(Source(path), options)
         except (RecordingError, OSError) as error:
-            yield Unread(path, str(error), failed=named)
+            yield _without_format(path, error, named=named)
             continue
         try:
             yield inspect(path, options, found, views=views)
         except (RecordingError, OSError) as error:
             yield Unread(path, str(error), failed=True)
+
+
+def _without_format(path: Path, error: RecordingError | OSError, *, named: bool) -> Unread:
+    """A file in a folder need not be a recording; of one that was named, all formats are worth telling."""
+    if named or isinstance(error, OSError):
+        return Unread(path, str(error), failed=True)
+    return Unread(path, f"{path}: {error.problem}", failed=False)
 
 
 def inspect(

@@ -15,9 +15,9 @@ from examples.trajectory_3d.arrays import BoolArray, Float64Array, IntArray
 from examples.trajectory_3d.recordings.findings import Finding, counted
 
 _LONGEST_EXCURSION = 3  # samples
-_NEIGHBOURHOOD = 21  # samples whose median residual is the local roughness
-_OUTLIER_FACTOR = 8.0
-_JUMP_FACTOR = 12.0
+_NEIGHBOURHOOD = 31  # samples whose median residual is the local roughness
+_OUTLIER_FACTOR = 10.0
+_JUMP_FACTOR = 14.0
 _GRID_STEPS = 3.0  # a residual of so many steps of rounding is no outlier
 _MOST_PASSES = 20
 _EPS = float(np.finfo(np.float64).eps)
