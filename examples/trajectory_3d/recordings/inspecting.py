@@ -20,7 +20,7 @@ from examples.trajectory_3d.recordings.stream_summary import StreamedFile
 from examples.trajectory_3d.recordings.summary import TrackSummary, summarise_mended
 from examples.trajectory_3d.recordings.trajectory import Trajectory
 
-LARGE = 128 * 2**20  # bytes from which on a file is streamed, if its format can be
+LARGE = 32 * 2**20  # bytes from which on a file is streamed, if its format can be
 CHUNK = 1 << 18  # samples read at once then
 _COMPRESSION = 8  # a guess of how much larger gzipped text is
 _MOST_POINTS = 4000  # of a track in a picture
