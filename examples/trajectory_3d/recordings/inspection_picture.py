@@ -51,7 +51,7 @@ def draw(inspection: Inspection) -> Figure:
         panel.set_ylabel(labels[axis])
         panel.tick_params(labelbottom=axis == sides - 1)
     panel.set_xlabel(f"time since the start{' of each track' * (len(views) > 1)} ({name})")
-    _steps(figure.add_subplot(inner[sides]), views)
+    _steps(figure.add_subplot(inner[sides]), views, "steps of a sample" if inspection.streamed else "steps")
     _legend(space, inspection, views)
     figure.align_ylabels(figure.axes[-sides - 1 :])
     return figure
@@ -178,7 +178,7 @@ def _outliers(panel: Axes, views: Sequence[TrackView], axis: int, base: float, u
             panel.legend(fontsize=8, frameon=False, loc="best")
 
 
-def _steps(panel: Axes, views: Sequence[TrackView]) -> None:
+def _steps(panel: Axes, views: Sequence[TrackView], name: str) -> None:
     """How long the steps are, on two logarithmic scales, so that a single gap is seen beside a million."""
     steps = np.concatenate([view.steps for view in views])
     steps = steps[steps > 0]
@@ -197,7 +197,7 @@ def _steps(panel: Axes, views: Sequence[TrackView]) -> None:
         panel.axvline(gap, color=style.VERMILLION, linewidth=1.2, linestyle="--", label="gaps begin")
     panel.legend(fontsize=8, frameon=False)
     panel.set_xlabel("step between samples (s)")
-    panel.set_ylabel("steps")
+    panel.set_ylabel(name)
     style.tidy(panel)
     panel.minorticks_off()
     _plain_ticks(panel, low, high)
