@@ -106,7 +106,9 @@ def _check_columns(table: Any, layout: Layout) -> None:
     missing = [i for i in layout.columns if table.columns[i] is None]
     if missing:
         raise RecordingError(
-            table.path, f"column {table.title(missing[0])} changes its kind", expected="the kind of the first rows"
+            table.path,
+            f"column {table.title(missing[0])} changes its kind",
+            expected="the kind of the first rows",
         )
 
 
@@ -128,7 +130,9 @@ def _feather(source: Source, rows: int) -> tuple[Any, Callable[[list[str]], Batc
 
     content = pa.BufferReader(source.read()) if source.compressed else pa.memory_map(str(source.path))
     file = pa.ipc.open_file(content)
-    head = next((batch for i in range(file.num_record_batches) if (batch := file.get_batch(i)).num_rows), None)
+    head = next(
+        (batch for i in range(file.num_record_batches) if (batch := file.get_batch(i)).num_rows), None
+    )
     sample = file.schema.empty_table() if head is None else head.slice(0, SAMPLE)
 
     def batches(columns: list[str]) -> Batches:

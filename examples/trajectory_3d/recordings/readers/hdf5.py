@@ -32,6 +32,8 @@ def read(source: Source, options: ReadOptions) -> list[Trajectory]:
     arrays: dict[str, npt.NDArray[Any]] = {}
     with open_hdf5(source) as content:
         for name, dataset in content.datasets().items():
-            if not any(part.startswith(_INDEX) for part in name.split("/")) and not content.is_reference(dataset):
+            if not any(part.startswith(_INDEX) for part in name.split("/")) and not content.is_reference(
+                dataset
+            ):
                 arrays |= fields(name, content.array(dataset))
     return tracks_of_arrays(source.path, arrays, options, "hdf5")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
@@ -15,7 +16,7 @@ from examples.trajectory_3d.recordings.options import ReadOptions
 from examples.trajectory_3d.recordings.registry import Match, register_format
 from examples.trajectory_3d.recordings.source import Source
 from examples.trajectory_3d.recordings.tables.arrays import plain_table, stated_rate, tracks_of_rows
-from examples.trajectory_3d.recordings.tables.assemble import SAMPLE, Assembler, check_placed, join, tracks_of
+from examples.trajectory_3d.recordings.tables.assemble import SAMPLE, Assembler, join, tracks_of
 from examples.trajectory_3d.recordings.tables.choose import choose
 from examples.trajectory_3d.recordings.tables.table import Column, Table, part_names
 from examples.trajectory_3d.recordings.trajectory import Trajectory
@@ -33,13 +34,21 @@ def sniff_json(source: Source) -> Match:
         return Match.NO
     if _begins_lines(source):
         return Match.POSSIBLE
-    return Match.LIKELY if {".json"} & set(source.suffixes) or text[1:].lstrip()[:1] in set('{["') else Match.POSSIBLE
+    return (
+        Match.LIKELY
+        if {".json"} & set(source.suffixes) or text[1:].lstrip()[:1] in set('{["')
+        else Match.POSSIBLE
+    )
 
 
 def sniff_lines(source: Source) -> Match:
     """Two lines that are a record each, or one and the name."""
     named = {".jsonl", ".ndjson"} & set(source.suffixes)
-    return Match.LIKELY if _begins_lines(source) or (named and (source.head_text or "").startswith("{")) else Match.NO
+    return (
+        Match.LIKELY
+        if _begins_lines(source) or (named and (source.head_text or "").startswith("{"))
+        else Match.NO
+    )
 
 
 def _begins_lines(source: Source) -> bool:
@@ -55,22 +64,28 @@ def read_json(source: Source, options: ReadOptions) -> list[Trajectory]:
     """Tracks of the one table in a JSON file.
 
     Raises:
-        RecordingError: no JSON (with line and column), no table in it or several, columns that cannot be told.
+        RecordingError: no JSON (with line and column), no table or several, columns that cannot be told.
     """
     text = source.text()
     try:
         content = json.loads(text)
     except json.JSONDecodeError as error:
-        raise RecordingError(source.path, error.msg, expected="JSON", line=error.lineno, column=error.colno) from error
+        raise RecordingError(
+            source.path, error.msg, expected="JSON", line=error.lineno, column=error.colno
+        ) from error
     except (RecursionError, ValueError) as error:
-        raise RecordingError(source.path, "JSON nested too deeply, or too long a number", expected="a table") from error
+        raise RecordingError(
+            source.path, "JSON nested too deeply, or too long a number", expected="a table"
+        ) from error
     return _tracks(source.path, content, options)
 
 
 def _tracks(path: Path, content: Any, options: ReadOptions) -> list[Trajectory]:
     found = list(_find(content, "", 0))
     if not found:
-        raise RecordingError(path, "no table in the JSON", expected="a list of records, or an object of lists")
+        raise RecordingError(
+            path, "no table in the JSON", expected="a list of records, or an object of lists"
+        )
     if len(found) > 1:
         names = " or ".join(f"'{name}'" for name, _, _ in found[:5])
         raise RecordingError(path, f"{len(found)} tables, below {names}", expected="one table")
@@ -99,11 +114,16 @@ def _find(value: Any, key: str, depth: int) -> Iterator[tuple[str, Any, dict[str
 
 def _is_table(value: Any) -> bool:
     if isinstance(value, list):
-        return len(value) > 0 and all(isinstance(each, dict) for each in value[:50]) or _is_matrix(value)
+        return (len(value) > 0 and all(isinstance(each, dict) for each in value[:50])) or _is_matrix(value)
     if not isinstance(value, dict):
         return False
     lists = [each for each in value.values() if isinstance(each, list) and len(each) > 1 and _is_flat(each)]
-    return bool(lists) and max(map(len, lists)) * len(lists) > 1 and _lengths_agree(lists) and not _has_tables(value)
+    return (
+        bool(lists)
+        and max(map(len, lists)) * len(lists) > 1
+        and _lengths_agree(lists)
+        and not _has_tables(value)
+    )
 
 
 def _lengths_agree(lists: Sequence[list[Any]]) -> bool:
@@ -143,7 +163,7 @@ def _table(path: Path, value: Any) -> Table:
 def _float(path: Path, cell: Any, number: int) -> float:
     if cell is None:
         return float("nan")
-    if isinstance(cell, (int, float)) and abs(cell) < 1e300 or cell != cell:
+    if isinstance(cell, (int, float)) and (math.isnan(cell) or abs(cell) < 1e300):
         return float(cell)
     raise RecordingError(path, f"{str(cell)[:40]!r} in entry {number + 1}", expected="a number")
 
@@ -159,7 +179,9 @@ def records_table(
     flat = []
     for number, record in enumerate(records):
         if not isinstance(record, dict):
-            raise RecordingError(path, f"{what} {first + number + 1} is no object", expected="an object of values")
+            raise RecordingError(
+                path, f"{what} {first + number + 1} is no object", expected="an object of values"
+            )
         flat.append(dict(_leaves(record, "", 0)))
     keys = names or dict.fromkeys(key for record in flat for key in record)
     return _from_lists(path, {key: [record.get(key) for record in flat] for key in keys}, first)
@@ -202,8 +224,12 @@ def _column(values: list[Any]) -> Column:
             return pa.array([None if value is None else float(value) for value in values], pa.float64())
     except (OverflowError, pa.ArrowException):
         pass  # a whole number beyond 64 bits is shown as text where it matters
-    texts = [None if value is None else value if isinstance(value, str) else json.dumps(value) for value in values]
-    return pa.array([None if text is None else text.encode("utf-8", "replace").decode() for text in texts], pa.string())
+    texts = [
+        None if value is None else value if isinstance(value, str) else json.dumps(value) for value in values
+    ]
+    return pa.array(
+        [None if text is None else text.encode("utf-8", "replace").decode() for text in texts], pa.string()
+    )
 
 
 def stream_lines(source: Source, options: ReadOptions, size: int) -> Iterator[list[Trajectory]]:
@@ -221,7 +247,10 @@ def stream_lines(source: Source, options: ReadOptions, size: int) -> Iterator[li
         table = records_table(source.path, [record for _, record in batch], "record", names, row)
         table = _with_lines(table, numbers)
         if assembler is None:
-            assembler, names = Assembler(choose(table.slice(0, SAMPLE), options), _LINES), dict.fromkeys(table.names)
+            assembler, names = (
+                Assembler(choose(table.slice(0, SAMPLE), options), _LINES),
+                dict.fromkeys(table.names),
+            )
         row += len(table)
         yield assembler.pieces(table)
 
@@ -267,4 +296,6 @@ def _text_lines(source: Source) -> Iterable[str]:
     except UnicodeDecodeError as error:
         raise RecordingError(source.path, "a byte that is no text", expected="UTF-8 text") from error
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise RecordingError(source.path, f"damaged gzip content ({error})", expected="a whole file") from error
+        raise RecordingError(
+            source.path, f"damaged gzip content ({error})", expected="a whole file"
+        ) from error

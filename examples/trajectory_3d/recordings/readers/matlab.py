@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -31,7 +31,9 @@ AnyArray = npt.NDArray[Any]
 
 def sniff(source: Source) -> Match:
     """By the text that every such file begins with; version 4 has none and is not read."""
-    return Match.CERTAIN if source.head.startswith(b"MATLAB ") and b"MAT-file" in source.head[:128] else Match.NO
+    return (
+        Match.CERTAIN if source.head.startswith(b"MATLAB ") and b"MAT-file" in source.head[:128] else Match.NO
+    )
 
 
 @register_format(_NAME, "MATLAB variables", sniff=sniff)
@@ -63,7 +65,9 @@ def _tracks_of_cells(
 ) -> list[Trajectory]:
     names = sorted(wanted) or list(cells)
     if len(names) > 1:
-        raise RecordingError(source.path, f"tracks may be in {' or '.join(names)}", expected="one by --position")
+        raise RecordingError(
+            source.path, f"tracks may be in {' or '.join(names)}", expected="one by --position"
+        )
     if wanted:
         options = replace(options, position=None)
     matrices, rate = cells[names[0]], stated_rate(numeric)
@@ -85,9 +89,11 @@ def _variables_5(source: Source) -> dict[str, AnyArray | list[AnyArray]]:
 
     content = source.read()
     try:
-        found = scipy.io.loadmat(io.BytesIO(content), struct_as_record=True, squeeze_me=False)
+        found = scipy.io.loadmat(cast("str", io.BytesIO(content)), struct_as_record=True, squeeze_me=False)
     except Exception as error:  # SciPy raises of every kind where content is damaged
-        raise RecordingError(source.path, f"no MATLAB file ({error})", expected="versions 5 to 7.3") from error
+        raise RecordingError(
+            source.path, f"no MATLAB file ({error})", expected="versions 5 to 7.3"
+        ) from error
     result: dict[str, AnyArray | list[AnyArray]] = {}
     for name, value in found.items():
         if not name.startswith("__") and isinstance(value, np.ndarray):
@@ -100,7 +106,9 @@ def _flat(name: str, value: AnyArray) -> dict[str, AnyArray | list[AnyArray]]:
     if value.dtype.names is not None:
         if value.size != 1:
             return {}
-        parts = [_flat(f"{name}/{field}", np.asarray(value.reshape(-1)[0][field])) for field in value.dtype.names]
+        parts = [
+            _flat(f"{name}/{field}", np.asarray(value.reshape(-1)[0][field])) for field in value.dtype.names
+        ]
         return {key: each for part in parts for key, each in part.items()}
     if value.dtype == object:
         matrices = _matrices([np.asarray(each) for each in value.reshape(-1, order="F")])

@@ -21,6 +21,7 @@ from examples.trajectory_3d.recordings.tables.arrays import tracks_of_arrays
 from examples.trajectory_3d.recordings.tables.dates import parse_dates
 from examples.trajectory_3d.recordings.tables.hdf5_content import SIGNATURE, open_hdf5
 from examples.trajectory_3d.recordings.tables.names import length_unit, parse_name
+from examples.trajectory_3d.recordings.tables.stamps import NO_ZONE
 from examples.trajectory_3d.recordings.tables.table import from_arrays
 from examples.trajectory_3d.recordings.tables.timing import UNIT_NS
 from examples.trajectory_3d.recordings.trajectory import Trajectory
@@ -58,7 +59,8 @@ def read(source: Source, options: ReadOptions) -> list[Trajectory]:
         label, array = _with_unit(source, name, array, attributes, set(variables))
         arrays[label] = array
     tracks = tracks_of_arrays(source.path, arrays, _renamed(options, list(variables), list(arrays)), _NAME)
-    return tracks
+    # Times since a date are UTC by the conventions, and nothing that the reader assumes.
+    return [replace(track, notes=tuple(note for note in track.notes if note != NO_ZONE)) for track in tracks]
 
 
 def _classic(source: Source) -> Variables:
@@ -68,7 +70,7 @@ def _classic(source: Source) -> Variables:
     try:
         with scipy.io.netcdf_file(io.BytesIO(content), "r", mmap=False) as file:
             return {
-                name: (np.array(variable[...]), _texts(variable._attributes))
+                name: (np.array(variable.data), _texts(vars(variable)["_attributes"]))
                 for name, variable in file.variables.items()
             }
     except Exception as error:  # SciPy raises of every kind where content is damaged
@@ -96,7 +98,9 @@ def _modern(source: Source) -> Variables:
 def _unpacked(values: AnyArray, attributes: dict[str, Any]) -> AnyArray:
     """Numbers with missing ones NaN, times the scale and with the offset; texts joined."""
     if values.dtype.kind == "S" and values.ndim > 1:  # texts as rows of characters
-        return np.array([b"".join(row.reshape(-1)).strip(b"\0 ").decode("utf-8", "replace") for row in values])
+        return np.array(
+            [b"".join(row.reshape(-1)).strip(b"\0 ").decode("utf-8", "replace") for row in values]
+        )
     if values.dtype.kind not in "iuf":
         return values
     marks = [attributes[key] for key in ("_FillValue", "missing_value") if key in attributes]
@@ -105,12 +109,20 @@ def _unpacked(values: AnyArray, attributes: dict[str, Any]) -> AnyArray:
         for each in np.atleast_1d(np.asarray(mark)):
             if np.issubdtype(np.asarray(each).dtype, np.number):
                 lost |= values == each
-    scale, offset = (_number(attributes.get(key), default) for key, default in (("scale_factor", 1.0), ("add_offset", 0.0)))
+    lost |= _outside(values, attributes)
+    scale, offset = _number(attributes.get("scale_factor"), 1.0), _number(attributes.get("add_offset"), 0.0)
     if scale == 1 and offset == 0 and not lost.any():
         return values
     result = values.astype(np.float64) * scale + offset
     result[lost] = np.nan
     return result
+
+
+def _outside(values: AnyArray, attributes: dict[str, Any]) -> npt.NDArray[np.bool_]:
+    """Where values are beyond what the file calls valid: they are missing (CF, section 2.5.1)."""
+    bounds = np.atleast_1d(np.asarray(attributes.get("valid_range", ())))
+    low, high = bounds if len(bounds) == 2 else (attributes.get("valid_min"), attributes.get("valid_max"))
+    return np.asarray((values < _number(low, -np.inf)) | (values > _number(high, np.inf)))
 
 
 def _number(value: Any, default: float) -> float:
@@ -144,13 +156,17 @@ def _stamps(source: Source, name: str, array: AnyArray, unit: str, since: str) -
     """Times as dates in whole nanoseconds; NaT where missing."""
     key = parse_name(f"a [{unit}]").time
     if key is None:
-        raise RecordingError(source.path, f"'{name}' in '{unit} since'", expected="seconds, minutes, hours or days")
+        raise RecordingError(
+            source.path, f"'{name}' in '{unit} since'", expected="seconds, minutes, hours or days"
+        )
     table = from_arrays(source.path, [f"units of {name}"], [np.array([since])])
     zero = int(parse_dates(table, 0, [re.sub(r"\s*(UTC|GMT)?$", "", since.replace(" +", "+"))]).stamps[0])
     known = np.isfinite(array) if array.dtype.kind == "f" else np.ones(len(array), dtype=bool)
     values = np.where(known, array, 0)
     if (np.abs(values.astype(np.float64)) * UNIT_NS[key] + abs(zero) > 2.0**62).any():
-        raise RecordingError(source.path, f"'{name}' holds times centuries away", expected=f"{unit} since {since}")
+        raise RecordingError(
+            source.path, f"'{name}' holds times centuries away", expected=f"{unit} since {since}"
+        )
     whole = np.floor(values).astype(np.int64)
     rest = np.rint((values - whole) * UNIT_NS[key]).astype(np.int64)
     stamps = (whole * UNIT_NS[key] + rest + zero).astype("datetime64[ns]")
@@ -165,6 +181,8 @@ def _renamed(options: ReadOptions, before: list[str], after: list[str]) -> ReadO
         options,
         time=None if options.time is None else new.get(options.time, options.time),
         track=None if options.track is None else new.get(options.track, options.track),
-        position=None if options.position is None else tuple(new.get(each, each) for each in options.position),
+        position=None
+        if options.position is None
+        else tuple(new.get(each, each) for each in options.position),
         extra=tuple(new.get(each, each) for each in options.extra),
     )

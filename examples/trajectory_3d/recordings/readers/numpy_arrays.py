@@ -69,7 +69,9 @@ def _guarded(source: Source, load: Any) -> Any:
     except (ValueError, OSError, EOFError, KeyError, TypeError, SyntaxError, MemoryError) as error:
         raise RecordingError(source.path, f"no NumPy file ({error})", expected="arrays of numbers") from error
     except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, OverflowError) as error:
-        raise RecordingError(source.path, f"a damaged archive ({error})", expected="a whole NPZ file") from error
+        raise RecordingError(
+            source.path, f"a damaged archive ({error})", expected="a whole NPZ file"
+        ) from error
 
 
 def fields(name: str, array: npt.NDArray[Any]) -> dict[str, npt.NDArray[Any]]:

@@ -19,6 +19,7 @@ from examples.trajectory_3d.recordings.tables.assemble import Assembler, check_p
 from examples.trajectory_3d.recordings.tables.cells import floats
 from examples.trajectory_3d.recordings.tables.choose import choose
 from examples.trajectory_3d.recordings.tables.dialect import Dialect, find_dialect
+from examples.trajectory_3d.recordings.tables.stamps import NO_ZONE
 from examples.trajectory_3d.recordings.tables.table import Table
 from examples.trajectory_3d.recordings.tables.text_blocks import TextTable
 from examples.trajectory_3d.recordings.trajectory import NANOSECONDS, Trajectory
@@ -44,14 +45,26 @@ def read(source: Source, options: ReadOptions) -> list[Trajectory]:
     """
     heading = next((match for line in source.head_lines() if (match := _HEADER.match(line))), None)
     if heading is None:
-        raise RecordingError(source.path, "no line that names the columns", expected="'%  GPST  latitude(deg) ...'")
+        raise RecordingError(
+            source.path, "no line that names the columns", expected="'%  GPST  latitude(deg) ...'"
+        )
     if "'" in heading[2]:
-        raise RecordingError(source.path, "angles as degrees, minutes, seconds", expected="degrees (out-outdeg)")
-    dialect = _named(source, heading.string, find_dialect(source.path, source.head_lines(), ReadOptions(separator=" ", header=False)))
+        raise RecordingError(
+            source.path, "angles as degrees, minutes, seconds", expected="degrees (out-outdeg)"
+        )
+    dialect = _named(
+        source,
+        heading.string,
+        find_dialect(source.path, source.head_lines(), ReadOptions(separator=" ", header=False)),
+    )
     sample = dialect.sample(source.path)
     layout = choose(sample, options)
     quality = dialect.names.index("Q") if "Q" in dialect.names else None
-    kept = layout if quality is None else replace(layout, extra=(*layout.extra, quality), names=(*layout.names, "Q "))
+    kept = (
+        layout
+        if quality is None
+        else replace(layout, extra=(*layout.extra, quality), names=(*layout.names, "Q "))
+    )
     assembler, solutions = Assembler(layout, _NAME), Counter[int]()
     pieces: list[Trajectory] = []
     for table in TextTable(source, dialect, kept).tables():
@@ -74,7 +87,7 @@ def _named(source: Source, line: str, dialect: Dialect) -> Dialect:
 
 def _known(table: Table, column: int) -> list[int]:
     values = floats(table, column)
-    return values[np.isfinite(values)].astype(int).tolist()
+    return [int(value) for value in values[np.isfinite(values)]]
 
 
 def _notes(solutions: Counter[int]) -> tuple[str, ...]:
@@ -89,7 +102,7 @@ def _notes(solutions: Counter[int]) -> tuple[str, ...]:
 
 def _on_clock(track: Trajectory, clock: str, notes: tuple[str, ...]) -> Trajectory:
     """The track with the clock that the file names."""
-    own = tuple(note for note in track.notes if not note.startswith("times say no zone"))
+    own = tuple(note for note in track.notes if note != NO_ZONE)
     track = replace(track, notes=(*own, *notes))
     if clock == "GPST" and track.clock == "utc":  # a calendar that counts without leap seconds
         return replace(track, clock="gps", start_ns=track.start_ns - _GPS_ZERO * NANOSECONDS)

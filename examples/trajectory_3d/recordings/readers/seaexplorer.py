@@ -39,7 +39,9 @@ def read(source: Source, options: ReadOptions) -> list[Trajectory]:
     Raises:
         RecordingError: columns that are not there, a cell that is wrong, minutes of 60 and more.
     """
-    given = replace(options, time=options.time or "Timestamp", position=options.position or ("Lat", "Lon", "Depth"))
+    given = replace(
+        options, time=options.time or "Timestamp", position=options.position or ("Lat", "Lon", "Depth")
+    )
     dialect = find_dialect(source.path, source.head_lines(), replace(given, separator=";", header=True))
     if not dialect.rows:
         raise RecordingError(source.path, "a header without rows", expected="at least one sample", line=2)

@@ -44,7 +44,9 @@ def read(source: Source, options: ReadOptions) -> list[Trajectory]:
             chosen by the user.
     """
     if options.position or options.time or options.track or options.extra:
-        raise RecordingError(source.path, "columns chosen", expected="none: the file names its markers and axes")
+        raise RecordingError(
+            source.path, "columns chosen", expected="none: the file names its markers and axes"
+        )
     lines = source.text().splitlines()
     start = next((i for i, line in enumerate(lines) if _first_cell(line).lower() == _SECTION), None)
     if start is None or len(lines) < start + 6:
@@ -82,16 +84,25 @@ def _rate(source: Source, cells: Sequence[str], line: int) -> float:
         rate = 0.0
     if not 0 < rate < 1e9:
         found = cells[0] if cells else ""
-        raise RecordingError(source.path, f"'{found[:40]}' as rate", expected="frames a second", line=line, column=1)
+        raise RecordingError(
+            source.path, f"'{found[:40]}' as rate", expected="frames a second", line=line, column=1
+        )
     return rate
 
 
 def _markers(source: Source, names: Sequence[str], axes: Sequence[str], line: int) -> list[str]:
     """Names of the markers; each stands over the X of its three columns."""
     count = sum(1 for axis in axes if axis)
-    if count < 5 or (count - 2) % 3 or [axis.upper() for axis in axes[2:count]] != list("XYZ") * ((count - 2) // 3):
+    if (
+        count < 5
+        or (count - 2) % 3
+        or [axis.upper() for axis in axes[2:count]] != list("XYZ") * ((count - 2) // 3)
+    ):
         raise RecordingError(
-            source.path, "axes that are not X, Y, Z each", expected="Frame, Sub Frame, X, Y, Z ...", line=line + 1
+            source.path,
+            "axes that are not X, Y, Z each",
+            expected="Frame, Sub Frame, X, Y, Z ...",
+            line=line + 1,
         )
     padded = [*names, *[""] * count]
     return [padded[i] or f"marker {(i + 1) // 3}" for i in range(2, count, 3)]

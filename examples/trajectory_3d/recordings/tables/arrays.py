@@ -55,16 +55,31 @@ def tracks_of_arrays(
         RecordingError: no table whose columns can be told, or several that differ.
     """
     rate = stated_rate(arrays)
-    blocks = {key: array for key, array in arrays.items() if array.ndim == 3 and _is_column(array)}
-    if blocks and (options.position is None or set(options.position) & blocks.keys()):
-        return _tracks_of_block(path, blocks, arrays, options, name, rate)
+    block = _block(path, arrays, options)
+    if block is not None:
+        beside = {key: each for key, each in arrays.items() if each.ndim == 1 and len(each) == block.shape[1]}
+        named = not all(each.isdigit() for each in options.position or ())
+        inner = replace(options, position=None) if named else options
+        return [
+            track
+            for number, rows in enumerate(block, start=1)
+            for track in tracks_of_rows(_beside(path, rows, beside), inner, name, str(number), rate)
+        ]
     found, faults = _find(path, arrays, options, rate)
     if not found:
-        raise faults[0] if faults else RecordingError(
-            path, f"no array that could be a track among {_shown(arrays)}", expected="arrays [N] or [N, D]"
+        raise (
+            faults[0]
+            if faults
+            else RecordingError(
+                path,
+                f"no array that could be a track among {_shown(arrays)}",
+                expected="arrays [N] or [N, D]",
+            )
         )
     if len({each.table.names for each in found}) > 1:
-        lists = " or ".join(f"{each.group or 'the file'} ({', '.join(each.table.names[:6])})" for each in found[:4])
+        lists = " or ".join(
+            f"{each.group or 'the file'} ({', '.join(each.table.names[:6])})" for each in found[:4]
+        )
         raise RecordingError(path, f"tracks may be in {lists}", expected="--position with one's columns")
     result: list[Trajectory] = []
     for each in found:
@@ -110,7 +125,9 @@ def plain_table(path: Path, rows: AnyArray) -> Table:
     wide = rows[:, None] if rows.ndim == 1 else rows
     if wide.shape[1] > _MOST_DIMENSIONS:
         raise RecordingError(
-            path, f"an array of {list(rows.shape)}", expected=f"a sample a row, at most {_MOST_DIMENSIONS} columns"
+            path,
+            f"an array of {list(rows.shape)}",
+            expected=f"a sample a row, at most {_MOST_DIMENSIONS} columns",
         )
     table = from_arrays(path, [str(i) for i in range(wide.shape[1])], list(wide.T))
     return replace(table, names=("",) * wide.shape[1], named=False)
@@ -148,33 +165,29 @@ def _table(path: Path, members: Mapping[str, AnyArray]) -> Table:
         return plain_table(path, arrays[0])
     if len(arrays) == 1:
         return from_arrays(path, ["pos"], arrays)
-    narrow = {name: each for name, each in members.items() if each.ndim == 1 or each.shape[1] <= _MOST_DIMENSIONS}
+    narrow = {
+        name: each for name, each in members.items() if each.ndim == 1 or each.shape[1] <= _MOST_DIMENSIONS
+    }
     return from_arrays(path, list(narrow), list(narrow.values()))
 
 
-def _tracks_of_block(
-    path: Path,
-    blocks: Mapping[str, AnyArray],
-    arrays: Mapping[str, AnyArray],
-    options: ReadOptions,
-    name: str,
-    rate: float | None,
-) -> list[Trajectory]:
-    if len(blocks) > 1 and options.position is not None:
-        blocks = {key: array for key, array in blocks.items() if key in options.position}
-    if len(blocks) > 1:
+def _block(path: Path, arrays: Mapping[str, AnyArray], options: ReadOptions) -> AnyArray | None:
+    """The array of several tracks, if there is one: as chosen, else the only one."""
+    blocks = {key: array for key, array in arrays.items() if array.ndim == 3 and _is_column(array)}
+    chosen = [each for each in options.position or () if each in blocks]
+    if options.position is not None and not chosen and not all(each.isdigit() for each in options.position):
+        return None
+    if len(chosen or blocks) > 1:
         raise RecordingError(path, f"tracks may be in {' or '.join(blocks)}", expected="one by --position")
-    key, block = next(iter(blocks.items()))
-    inner = options if options.position is None or key not in options.position else replace(options, position=None)
-    times = {each: array for each, array in arrays.items() if array.ndim == 1 and len(array) == block.shape[1]}
-    tracks = []
-    for number, rows in enumerate(block, start=1):
-        if times and rows.shape[1] <= 3:
-            table = from_arrays(path, ["pos", *times], [rows, *times.values()])
-        else:
-            table = plain_table(path, rows)
-        tracks += tracks_of_rows(table, inner, name, str(number), rate)
-    return tracks
+    key = next(iter(chosen or blocks), None)
+    return None if key is None else blocks[key]
+
+
+def _beside(path: Path, rows: AnyArray, columns: Mapping[str, AnyArray]) -> Table:
+    """One track of several, with the columns that all of them share."""
+    if columns and rows.shape[1] <= 3:
+        return from_arrays(path, ["pos", *columns], [rows, *columns.values()])
+    return plain_table(path, rows)
 
 
 def tracks_of_rows(

@@ -23,9 +23,15 @@ def table_of(path: Path, batch: Any, first: int = 0, like: Table | None = None) 
     Raises:
         RecordingError: vectors of different lengths.
     """
-    parts = [part for name, column in zip(batch.schema.names, batch.columns, strict=True) for part in _parts(path, name, column)]
+    parts = [
+        part
+        for name, column in zip(batch.schema.names, batch.columns, strict=True)
+        for part in _parts(path, name, column)
+    ]
     if like is None:
-        return Table(path, tuple(name for name, _, _ in parts), tuple(column for _, _, column in parts), first=first)
+        return Table(
+            path, tuple(name for name, _, _ in parts), tuple(column for _, _, column in parts), first=first
+        )
     columns = {name: column for name, _, column in parts}
     return Table(path, like.names, tuple(columns.get(name) for name in like.names), first=first)
 
@@ -36,7 +42,9 @@ def sources_of(path: Path, batch: Any) -> list[str]:
     return [origin for name, column in pairs for _, origin, _ in _parts(path, name, column)]
 
 
-def _parts(path: Path, name: str, column: Column, origin: str | None = None) -> Iterator[tuple[str, str, Column]]:
+def _parts(
+    path: Path, name: str, column: Column, origin: str | None = None
+) -> Iterator[tuple[str, str, Column]]:
     """Columns that one is made of: their names, the name in the file, and themselves."""
     import pyarrow as pa  # noqa: PLC0415
     import pyarrow.compute as pc  # noqa: PLC0415
@@ -56,7 +64,9 @@ def _parts(path: Path, name: str, column: Column, origin: str | None = None) -> 
         for i, part in enumerate(part_names(name, width)):
             yield part, origin, pc.list_element(column, i)
     except pa.ArrowInvalid as error:
-        raise RecordingError(path, f"vectors of different lengths in '{name}'", expected=f"{width}") from error
+        raise RecordingError(
+            path, f"vectors of different lengths in '{name}'", expected=f"{width}"
+        ) from error
 
 
 def _width(column: Column) -> int | None:

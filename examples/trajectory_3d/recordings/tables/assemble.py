@@ -15,7 +15,7 @@ from examples.trajectory_3d.recordings.options import ReadOptions
 from examples.trajectory_3d.recordings.tables.cells import floats, labels
 from examples.trajectory_3d.recordings.tables.choose import Layout, choose
 from examples.trajectory_3d.recordings.tables.dates import Order
-from examples.trajectory_3d.recordings.tables.stamps import Stamps, stamps_of
+from examples.trajectory_3d.recordings.tables.stamps import stamps_of
 from examples.trajectory_3d.recordings.tables.table import Table
 from examples.trajectory_3d.recordings.trajectory import NANOSECONDS, Origin, Trajectory, relative
 
@@ -44,10 +44,11 @@ class Assembler:
         Raises:
             RecordingError: a cell that is not what its column holds; says where.
         """
-        stamps = None if self.layout.timing.kind == "rate" else stamps_of(self.layout.timing, table, self.order)
+        stamps = (
+            None if self.layout.timing.kind == "rate" else stamps_of(self.layout.timing, table, self.order)
+        )
         position = np.stack([floats(table, each) for each in self.layout.axes.columns], axis=1)
         position *= np.array(self.layout.axes.factors)
-        extra = [floats(table, each) for each in self.layout.extra]
         notes = list(self.layout.notes)
         if stamps is not None:
             notes += stamps.notes
@@ -56,11 +57,31 @@ class Assembler:
                 notes.append(f"{lost} of {len(table)} rows have no time and are left out")
         if self.layout.axes.geodetic:
             _check_degrees(table, self.layout, position, notes)
+        common = Trajectory(
+            times=np.zeros(0),
+            points=np.zeros((0, len(self.layout.names))),
+            names=self.layout.names,
+            unit=self.layout.unit,
+            frame=self.layout.frame,
+            clock="index" if stamps is None else stamps.clock,
+            source=str(table.path),
+            format=self.format,
+            notes=tuple(notes),
+        )
+        extra = [floats(table, each) for each in self.layout.extra]
         result = []
         for name, rows in self._tracks(table):
             kept = rows if stamps is None else rows[stamps.known[rows]]
-            if len(kept):
-                result.append(self._piece(table, name, kept, stamps, position, extra, tuple(notes)))
+            if not len(kept):
+                continue
+            points = self._local(name, position[kept]) if self.layout.axes.geodetic else position[kept]
+            points = np.concatenate([points, *(each[kept, None] for each in extra)], axis=1)
+            counted = self._counted(name, len(kept)) if stamps is None else stamps.values[kept]
+            times, start = relative(counted)
+            origin = self._origins.get(name)
+            result.append(
+                replace(common, times=times, points=points, start_ns=start, track=name, origin=origin)
+            )
         return result
 
     def _tracks(self, table: Table) -> Iterator[tuple[str, npt.NDArray[np.intp]]]:
@@ -71,41 +92,13 @@ class Assembler:
         ends = np.cumsum(np.bincount(codes, minlength=len(names)))[:-1]
         yield from zip(names, np.split(np.argsort(codes, kind="stable"), ends), strict=True)
 
-    def _piece(
-        self,
-        table: Table,
-        name: str,
-        rows: npt.NDArray[np.intp],
-        stamps: Stamps | None,
-        position: Float64Array,
-        extra: list[Float64Array],
-        notes: tuple[str, ...],
-    ) -> Trajectory:
-        points = position[rows]
-        if self.layout.axes.geodetic:
-            points = self._local(name, points)
-        times, start = relative(self._counted(name, len(rows)) if stamps is None else stamps.values[rows])
-        return Trajectory(
-            times=times,
-            points=np.concatenate([points, *(each[rows, None] for each in extra)], axis=1),
-            names=self.layout.names,
-            unit=self.layout.unit,
-            frame=self.layout.frame,
-            clock="index" if stamps is None else stamps.clock,
-            start_ns=start,
-            track=name,
-            source=str(table.path),
-            format=self.format,
-            origin=self._origins.get(name),
-            notes=notes,
-        )
-
     def _counted(self, name: str, count: int) -> npt.NDArray[np.int64]:
         """Stamps of the next samples of a track without times, at the rate given."""
         first = self._counts.get(name, 0)
         self._counts[name] = first + count
         steps = np.arange(first, first + count) * (NANOSECONDS / self.layout.timing.rate)
-        return np.rint(steps).astype(np.int64)
+        stamps: npt.NDArray[np.int64] = np.rint(steps).astype(np.int64)
+        return stamps
 
     def _local(self, name: str, degrees: Float64Array) -> Float64Array:
         """East, north and up of one track, all pieces of it round the same origin."""
@@ -114,7 +107,7 @@ class Assembler:
         origin = self._origins.get(name)
         if origin is None and not np.isfinite(degrees).all(axis=1).any():
             return np.full((len(degrees), 3), np.nan)
-        points, self._origins[name] = to_local(*degrees.T, origin)
+        points, self._origins[name] = to_local(degrees[:, 0], degrees[:, 1], degrees[:, 2], origin)
         return points
 
 
@@ -127,7 +120,9 @@ def _check_degrees(table: Table, layout: Layout, position: Float64Array, notes: 
             continue
         row, column = int(np.flatnonzero(off)[0]), layout.axes.columns[place]
         if 2 * np.count_nonzero(off) > np.count_nonzero(np.isfinite(values)):
-            raise table.fault(row, column, f"{position[row, place]:g} as {what}", f"degrees, at most {most:g}")
+            raise table.fault(
+                row, column, f"{position[row, place]:g} as {what}", f"degrees, at most {most:g}"
+            )
         notes.append(f"{int(off.sum())} values of {what} beyond {most:g} degrees are taken as lost")
         position[off] = np.nan
 

@@ -7,16 +7,19 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from examples.trajectory_3d.recordings.tables.names import Name
+from examples.trajectory_3d.recordings.tables.names import Name, word_list
 from examples.trajectory_3d.recordings.trajectory import LENGTH_UNITS
 
 # Words that may stand beside an axis without making it anything but a position (a velocity, a quaternion).
 _BESIDE = frozenset(
-    "p pos position positions loc location coord coordinate coordinates point pose translation trans t transform "
-    "field world local global estimate est estimated gt groundtruth ground truth true rs r rb wb center centre "
-    "centroid ref reference state odom odometry data msg mocap vicon tracker body points path trajectory traj xyz baseline ned enu ecef itrf utm m".split()
+    word_list(
+        "p pos position positions loc location coord coordinate coordinates point points pose path traj "
+        "trajectory xyz translation trans t transform field world local global estimate est estimated gt "
+        "groundtruth ground truth true rs r rb wb center centre centroid ref reference state odom odometry "
+        "data msg mocap vicon tracker body baseline ned enu ecef itrf utm m"
+    )
 )
-_BESIDE_EARTH = _BESIDE | frozenset("gps gnss wgs84 fix geo deg".split())
+_BESIDE_EARTH = _BESIDE | frozenset(word_list("gps gnss wgs84 fix geo deg"))
 _JOINED = re.compile(r"(p|t|pos|position|loc|coord)?([xyz])(pos|est|coord)?")
 _AXES = {
     **{axis: axis for axis in "xyz"},
@@ -30,11 +33,12 @@ _EARTH = {
     **dict.fromkeys(("lon", "lng", "long", "longitude"), "lon"),
 }
 _FRAMES = {"ned": "ned", "enu": "enu", "ecef": "itrf", "itrf": "itrf"}
-_ALTITUDES = (  # the first that is there is taken
-    "altitude alt elevation elev ele height hgt h heightabovemsl altitudemsl altitudeabovemsl altmsl mslaltitude "
-    "heightmsl hmsl msl heightaboveellipsoid ellipsoidheight ellipsoidalheight altitudeellipsoid geoaltitude "
-    "geometricaltitude altitudegeo gnssaltitude baroaltitude barometricaltitude pressurealtitude altitudebaro"
-).split()
+_ALTITUDES = word_list(  # the first that is there is taken
+    "altitude alt elevation elev ele height hgt h heightabovemsl altitudemsl altitudeabovemsl altmsl "
+    "mslaltitude heightmsl hmsl msl heightaboveellipsoid ellipsoidheight ellipsoidalheight altitudeellipsoid "
+    "geoaltitude geometricaltitude altitudegeo gnssaltitude baroaltitude barometricaltitude pressurealtitude "
+    "altitudebaro"
+)
 _DEPTHS = ("depth", "waterdepth", "divedepth")
 
 
@@ -72,7 +76,9 @@ def find_axes(names: Sequence[Name], unit: str | None = None, feet: bool = False
     return [each for each in families if len(each.columns) == most or each.geodetic]
 
 
-def chosen_axes(columns: Sequence[int], names: Sequence[Name], geodetic: bool | None, unit: str | None) -> Axes:
+def chosen_axes(
+    columns: Sequence[int], names: Sequence[Name], geodetic: bool | None, unit: str | None
+) -> Axes:
     """Columns named by the user as a position, with what their names say of frame and unit.
 
     Raises:
@@ -83,7 +89,7 @@ def chosen_axes(columns: Sequence[int], names: Sequence[Name], geodetic: bool | 
         return _chosen_earth(columns, names, roles, unit)
     axes = [_axis(names[each]) for each in columns]
     kinds = [None if axis is None else axis[1] for axis in axes]
-    frame = {("north", "east", "down"): "ned", ("east", "north", "up"): "enu"}.get(tuple(map(str, kinds)))
+    frame = {"north east down": "ned", "east north up": "enu"}.get(" ".join(map(str, kinds)))
     beside = [word for axis in axes if axis for word in axis[0]]
     return _with_unit(columns, names, frame or _frame(beside, "xyz"))
 
@@ -99,7 +105,7 @@ def _chosen_earth(
         order = [*first, *(each for each in columns if each not in first)]
     elif "lat" in roles or "lon" in roles:
         raise ValueError("latitude without longitude, or the other way round")
-    return _geodetic(order[0], order[1], order[2] if len(order) == 3 else None, names, unit, feet=False)
+    return _geodetic(order, names, unit, feet=False)
 
 
 def _earth_role(name: Name) -> str | None:
@@ -118,39 +124,41 @@ def _earth(names: Sequence[Name], unit: str | None, feet: bool) -> list[Axes]:
     heights = _heights(names)
     result = []
     for group in complete:
-        axes = _geodetic(group["lat"], group["lon"], heights[0] if heights else None, names, unit, feet)
+        flat = [group["lat"], group["lon"]]
+        axes = _geodetic([*flat, *heights[:1]], names, unit, feet=feet)
         depths = [each for each in heights if _height_key(names[each]) in _DEPTHS]
         if depths and len(depths) < len(heights):  # a height over ground, perhaps, and a depth
-            other = _geodetic(group["lat"], group["lon"], depths[0], names, unit, feet)
-            result += [replace(axes, notes=()), other]
+            result += [axes, _geodetic([*flat, depths[0]], names, unit, feet=feet)]
         else:
             result.append(axes)
     return result
 
 
 def _height_key(name: Name) -> str:
-    return "".join(word for word in name.words if word not in {"gps", "gnss", "location", "position", "pos", "field"})
+    return "".join(
+        word for word in name.words if word not in {"gps", "gnss", "location", "position", "pos", "field"}
+    )
 
 
 def _heights(names: Sequence[Name]) -> list[int]:
     """Columns that are an altitude or a depth, best first."""
     ranks = {key: rank for rank, key in enumerate([*_ALTITUDES, *_DEPTHS])}
-    found = [(ranks[_height_key(name)], index) for index, name in enumerate(names) if _height_key(name) in ranks]
+    found = [
+        (ranks[_height_key(name)], index) for index, name in enumerate(names) if _height_key(name) in ranks
+    ]
     return [index for _, index in sorted(found)]
 
 
-def _geodetic(
-    lat: int, lon: int, height: int | None, names: Sequence[Name], unit: str | None, feet: bool
-) -> Axes:
-    factors = [names[each].degrees or 1.0 for each in (lat, lon)]
-    if height is None:
+def _geodetic(columns: Sequence[int], names: Sequence[Name], unit: str | None, *, feet: bool) -> Axes:
+    """Latitude, longitude and perhaps an altitude or a depth."""
+    degrees = [names[each].degrees or 1.0 for each in columns[:2]]
+    if len(columns) == 2:
         notes = ("no altitudes; the path is laid at 0 m",)
-        return Axes((lat, lon), tuple(factors), "enu", "m", geodetic=True, notes=notes)
-    length = names[height].length or unit or ("ft" if feet else "m")
-    sign = -1.0 if _height_key(names[height]) in _DEPTHS else 1.0
-    return Axes(
-        (lat, lon, height), (*factors, sign * LENGTH_UNITS[length]), "enu", "m", geodetic=True
-    )
+        return Axes(tuple(columns), tuple(degrees), "enu", "m", geodetic=True, notes=notes)
+    height = names[columns[2]]
+    metres = LENGTH_UNITS[height.length or unit or ("ft" if feet else "m")]
+    deep = _height_key(height) in _DEPTHS
+    return Axes(tuple(columns), (*degrees, -metres if deep else metres), "enu", "m", geodetic=True)
 
 
 def _axis(name: Name) -> tuple[tuple[str, ...], str] | None:
@@ -207,7 +215,9 @@ def _third(columns: list[int], names: Sequence[Name], frame: str) -> Axes:
     axes = _with_unit([*columns, heights[0]], names, frame)
     if _height_key(names[heights[0]]) not in _DEPTHS:
         return axes
-    return replace(axes, factors=(*axes.factors[:2], -axes.factors[2]), notes=("depth is turned to altitude",))
+    return replace(
+        axes, factors=(*axes.factors[:2], -axes.factors[2]), notes=("depth is turned to altitude",)
+    )
 
 
 def _frame(beside: Sequence[str], otherwise: str) -> str:

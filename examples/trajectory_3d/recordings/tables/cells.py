@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,25 @@ from examples.trajectory_3d.arrays import Float64Array
 from examples.trajectory_3d.recordings.tables.table import Table
 
 MISSING = frozenset(
-    {"", "nan", "-nan", "+nan", "na", "n/a", "#n/a", "#na", "null", "none", "nil", "-", "--", "---", "nat", "?", "*"}
+    {
+        "",
+        "nan",
+        "-nan",
+        "+nan",
+        "na",
+        "n/a",
+        "#n/a",
+        "#na",
+        "null",
+        "none",
+        "nil",
+        "-",
+        "--",
+        "---",
+        "nat",
+        "?",
+        "*",
+    }
 )
 
 
@@ -35,7 +54,9 @@ def floats(table: Table, index: int) -> Float64Array:
         return _parse(table, index, column.to_pylist())
     if kinds.is_null(kind):
         return np.full(len(column), np.nan)
-    numeric = kinds.is_floating(kind) or kinds.is_integer(kind) or kinds.is_boolean(kind) or kinds.is_decimal(kind)
+    numeric = (
+        kinds.is_floating(kind) or kinds.is_integer(kind) or kinds.is_boolean(kind) or kinds.is_decimal(kind)
+    )
     if not numeric:
         raise table.fault(0, index, f"values of type {kind}", "numbers")
     values: Float64Array = np.array(column.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False))
@@ -88,7 +109,7 @@ def labels(table: Table, index: int) -> tuple[npt.NDArray[np.intp], list[str]]:
 
 def _label(value: object) -> str:
     """Text of an identifier: 7 for 7.0, and nothing for a missing one."""
-    if value is None or value != value:
+    if value is None or (isinstance(value, float) and math.isnan(value)):
         return ""
     if isinstance(value, float) and value.is_integer():
         return str(int(value))

@@ -11,17 +11,18 @@ from examples.trajectory_3d.recordings.errors import RecordingError
 from examples.trajectory_3d.recordings.options import ReadOptions
 from examples.trajectory_3d.recordings.tables.axes import Axes, chosen_axes, find_axes
 from examples.trajectory_3d.recordings.tables.cells import floats, labels, plain
-from examples.trajectory_3d.recordings.tables.names import parse_name
+from examples.trajectory_3d.recordings.tables.names import parse_name, word_list
 from examples.trajectory_3d.recordings.tables.table import Table, part_names
 from examples.trajectory_3d.recordings.tables.timing import Timing, find_timing, timing_of
 from m.config import nearest_hint
 
-_TRACK_KEYS = (  # the first that is there is taken
-    "trackid trajid trajectoryid flightid individuallocalidentifier individualid animalid birdid icao24 hex mmsi "
-    "imo objectid objid targetid vehicleid agentid particleid cellid markerid personid playerid actorid droneid "
-    "robotid bodyid entityid satelliteid satid svid sat prn noradid noradcatid norad taglocalidentifier trackname "
-    "trajectory traj track particle marker object animal individual entity player id uid uuid"
-).split()
+_TRACK_KEYS = word_list(  # the first that is there is taken
+    "trackid trajid trajectoryid flightid individuallocalidentifier individualid animalid birdid icao24 hex "
+    "mmsi imo objectid objid targetid vehicleid agentid particleid cellid markerid personid playerid actorid "
+    "droneid robotid bodyid entityid satelliteid satid svid sat prn noradid noradcatid norad "
+    "taglocalidentifier trackname trajectory traj track particle marker object animal individual entity "
+    "player id uid uuid"
+)
 _ROW_KEYS = frozenset(("id", "uid", "uuid"))  # may as well number the rows
 _COURSE_BESIDE = frozenset(("groundspeed", "heading", "speed", "verticalrate", "gs", "velocity"))
 _SHOWN = 12
@@ -110,7 +111,9 @@ def resolve(sample: Table, wanted: str, option: str) -> list[int]:
         if found and same(text):
             if len(found) > 1:
                 raise RecordingError(
-                    sample.path, f"{len(found)} columns are called '{text}'", expected=f"a number for --{option}"
+                    sample.path,
+                    f"{len(found)} columns are called '{text}'",
+                    expected=f"a number for --{option}",
                 )
             return found
     for width in range(1, len(names) + 1):
@@ -148,7 +151,9 @@ def _given_timing(sample: Table, options: ReadOptions, taken: Sequence[int]) -> 
     if "+" in options.time and options.time not in sample.names:
         parts = [_one(sample, part, "time") for part in options.time.split("+")]
         if len(parts) != 2:
-            raise RecordingError(sample.path, f"--time {options.time}", expected="a date and a time of day, A+B")
+            raise RecordingError(
+                sample.path, f"--time {options.time}", expected="a date and a time of day, A+B"
+            )
         return Timing("date and time", (parts[0], parts[1]))
     return timing_of(sample, _one(sample, options.time, "time"), options, taken)
 
@@ -159,10 +164,14 @@ def _given_axes(sample: Table, options: ReadOptions) -> Axes | None:
     columns = [each for name in options.position for each in resolve(sample, name, "position")]
     if not columns or len(set(columns)) < len(columns):
         raise RecordingError(
-            sample.path, f"--position {','.join(options.position)}", expected="different columns, at least one"
+            sample.path,
+            f"--position {','.join(options.position)}",
+            expected="different columns, at least one",
         )
     try:
-        return chosen_axes(columns, [parse_name(name) for name in sample.names], options.geodetic, options.unit)
+        return chosen_axes(
+            columns, [parse_name(name) for name in sample.names], options.geodetic, options.unit
+        )
     except ValueError as error:
         raise RecordingError(sample.path, str(error), expected="other columns for --position") from error
 
@@ -180,7 +189,9 @@ def _named_axes(sample: Table, options: ReadOptions, used: Sequence[int]) -> Axe
             sample.path, f"no column is called like a position among {columns}", expected="--position A,B,C"
         )
     lists = " or ".join(", ".join(sample.title(each) for each in axes.columns) for axes in found[:4])
-    raise RecordingError(sample.path, f"the position may be {lists}", expected="one of them by --position A,B,C")
+    raise RecordingError(
+        sample.path, f"the position may be {lists}", expected="one of them by --position A,B,C"
+    )
 
 
 def _in_feet(sample: Table) -> bool:
@@ -237,7 +248,12 @@ def _by_place(
         return timing, axes
     if timing is None and len(free) <= 3 and options.rate is not None:
         return _no_times(sample, options), _plain_axes(sample, free, options)
-    if timing is None and len(free) in {2, 4} and _rises(sample, free[0]) and not _any_rises(sample, free[1:]):
+    if (
+        timing is None
+        and len(free) in {2, 4}
+        and _rises(sample, free[0])
+        and not _any_rises(sample, free[1:])
+    ):
         counts = _counts_rows(sample, free[0])
         if counts == (options.rate is not None):
             timing = timing_of(sample, free[0], options)
@@ -246,8 +262,8 @@ def _by_place(
     raise RecordingError(
         sample.path,
         f"{len(sample.names)} columns without a header ({first}) may be several things",
-        expected="--time N (or --rate HZ) and --position N,N,N, by numbers from 1, and --track N if one says who "
-        "moved",
+        expected="--time N (or --rate HZ) and --position N,N,N, by numbers from 1, and --track N where one "
+        "says who moved",
     )
 
 
@@ -281,7 +297,9 @@ def _counts_rows(sample: Table, index: int) -> bool:
 
 
 def _own_name(sample: Table, index: int) -> str:
-    return sample.names[index].strip() if sample.named and sample.names[index].strip() else f"column {index + 1}"
+    return (
+        sample.names[index].strip() if sample.named and sample.names[index].strip() else f"column {index + 1}"
+    )
 
 
 def _position_names(sample: Table, axes: Axes, options: ReadOptions) -> tuple[str, ...]:

@@ -18,7 +18,9 @@ from examples.trajectory_3d.recordings.trajectory import NANOSECONDS
 Int64Array = npt.NDArray[np.int64]
 Order = Literal["day first", "month first"]
 
-_CLOCK = r"(?P<H>\d{1,2}):(?P<M>\d{1,2})(?::(?P<S>\d{1,2})(?:[.,](?P<f>\d+))?)?(?:\s*(?P<ap>[AaPp])\.?[Mm]\.?)?"
+_CLOCK = (
+    r"(?P<H>\d{1,2}):(?P<M>\d{1,2})(?::(?P<S>\d{1,2})(?:[.,](?P<f>\d+))?)?(?:\s*(?P<ap>[AaPp])\.?[Mm]\.?)?"
+)
 _ZONE = r"(?:\s*(?P<zone>[Zz]|UTC|GMT|(?:UTC|GMT)?[+-]\d{2}(?::?\d{2})?))?"
 _AFTER = rf"(?:(?:[Tt,]?\s*|\s+){_CLOCK}{_ZONE})?"
 _MONTH = r"(?P<name>[A-Za-z]{3,9})\.?"
@@ -107,7 +109,9 @@ def _fast(cells: Sequence[str | None], known: BoolArray) -> Int64Array | None:
     import pandas as pd  # noqa: PLC0415
 
     try:
-        texts = pd.Series([cell if here else None for cell, here in zip(cells, known, strict=True)], dtype="str")
+        texts = pd.Series(
+            [cell if here else None for cell, here in zip(cells, known, strict=True)], dtype="str"
+        )
         dates = pd.to_datetime(texts, format="ISO8601", utc=True, errors="coerce")
         if dates.isna().to_numpy()[known].any() or not dates[known].dt.year.isin(_YEARS).all():
             return None

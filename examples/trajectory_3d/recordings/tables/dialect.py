@@ -83,7 +83,9 @@ def find_dialect(path: Path, lines: Sequence[str], options: ReadOptions) -> Dial
     Raises:
         RecordingError: no table; says where its rows stop being alike.
     """
-    data = [(i, line) for i, line in enumerate(lines) if line.strip() and not line.lstrip().startswith(COMMENTS)]
+    data = [
+        (i, line) for i, line in enumerate(lines) if line.strip() and not line.lstrip().startswith(COMMENTS)
+    ]
     if not data:
         raise RecordingError(path, "no line of a table", expected="rows of cells")
     separator = _separator(path, [line for _, line in data[:_PROBED]], options)
@@ -124,7 +126,11 @@ def _separator(path: Path, lines: Sequence[str], options: ReadOptions) -> str:
         alike = all(width == common for width in widths[1:]) and common - 1 <= widths[0] <= common
         if alike and min(widths) > 1 and not (separator == "," and _commas_are_decimal(lines)):
             return separator
-    return max(_SEPARATORS[:-1], key=lambda each: sum(each in line for line in lines)) if _any_splits(lines) else " "
+    return (
+        max(_SEPARATORS[:-1], key=lambda each: sum(each in line for line in lines))
+        if _any_splits(lines)
+        else " "
+    )
 
 
 def _any_splits(lines: Sequence[str]) -> bool:
@@ -163,7 +169,8 @@ def _heading(rows: Sequence[tuple[int, list[str]]], decimal: str, options: ReadO
         return 0
     first = rows[0][1]
     if options.header is None and not (
-        any(_is_name(cell, decimal) for cell in first) and not any(is_number(cell, decimal) for cell in first if cell)
+        any(_is_name(cell, decimal) for cell in first)
+        and not any(is_number(cell, decimal) for cell in first if cell)
     ):
         return 0
     if options.header is None and any(is_date(cell) for cell in first):
@@ -187,7 +194,10 @@ def _names(heading: Sequence[list[str]], width: int) -> tuple[str, ...] | None:
         names.pop()
     if len(heading) > 1:
         units = [*heading[1], *[""] * width]
-        names = [f"{name} [{unit.strip('[]() ')}]" if unit else name for name, unit in zip(names, units, strict=False)]
+        names = [
+            f"{name} [{unit.strip('[]() ')}]" if unit else name
+            for name, unit in zip(names, units, strict=False)
+        ]
     return tuple(names) if len(names) == width else None
 
 
@@ -209,5 +219,8 @@ def _column(cells: Sequence[str], decimal: str) -> Column:
         return pa.array([None if is_missing(cell) else cell for cell in cells], pa.string())
     if known and all(cell.lstrip("+-").isdigit() and abs(int(cell)) < 2**63 for cell in known):
         return pa.array([None if is_missing(cell) else int(cell) for cell in cells], pa.int64())
-    numbers = [None if is_missing(cell) else float(cell.replace(",", ".") if decimal == "," else cell) for cell in cells]
+    numbers = [
+        None if is_missing(cell) else float(cell.replace(",", ".") if decimal == "," else cell)
+        for cell in cells
+    ]
     return pa.array(numbers, pa.float64())

@@ -48,7 +48,11 @@ class Hdf5Content:
         if dataset.shape is None or dataset.size > _MOST_VALUES:
             return np.empty(0)
         values = np.asarray(dataset[()])
-        if values.dtype == object and values.size and all(isinstance(each, bytes) for each in values.reshape(-1)):
+        if (
+            values.dtype == object
+            and values.size
+            and all(isinstance(each, bytes) for each in values.reshape(-1))
+        ):
             return np.char.decode(values.astype(np.bytes_), "utf-8", "replace")
         return values
 
@@ -95,4 +99,6 @@ def open_hdf5(source: Source) -> Iterator[Hdf5Content]:
     except (OSError, RuntimeError, KeyError, ValueError, TypeError, MemoryError, OverflowError) as error:
         if isinstance(error, RecordingError):
             raise
-        raise RecordingError(source.path, f"damaged HDF5 content ({error})", expected="a whole file") from error
+        raise RecordingError(
+            source.path, f"damaged HDF5 content ({error})", expected="a whole file"
+        ) from error

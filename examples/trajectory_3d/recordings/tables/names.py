@@ -76,6 +76,11 @@ class Name:
         return _ANGLES.get(self.unit)
 
 
+def word_list(text: str) -> tuple[str, ...]:
+    """Words of a vocabulary written in one text, so that it stays readable."""
+    return tuple(text.split())
+
+
 @lru_cache(maxsize=4096)
 def parse_name(text: str) -> Name:
     """Take a name apart: ``p_RS_R_x [m]`` is the words p, rs, r, x and the unit m."""

@@ -23,6 +23,7 @@ from examples.trajectory_3d.recordings.trajectory import NANOSECONDS, Clock
 
 _MOST = 2**62  # nanoseconds: 146 years either way, so that differences do not overflow
 _WEEK = 7 * UNIT_NS["day"]
+NO_ZONE = "times say no zone; they are taken as UTC"
 DECIMALS = 9  # of the numbers that pyarrow reads as decimals, where it reads times
 
 
@@ -58,19 +59,22 @@ def stamps_of(timing: Timing, table: Table, order: Order | None = None) -> Stamp
         return _counted(timing, table)
     if timing.kind == "week":
         weeks = _whole(table, timing.columns[0], _WEEK)
-        return _sum(table, timing, weeks, _whole(table, timing.columns[1], NANOSECONDS))
+        return _sum(timing, weeks, _whole(table, timing.columns[1], NANOSECONDS))
     if timing.kind == "calendar":
         return _calendar(timing, table)
     if timing.kind == "number":
         values, known = _whole(table, timing.columns[0], timing.unit_ns, timing.zero)
         return Stamps(values, known, timing.clock or "elapsed")
-    return _dated(table, _dates(timing, table, order))
+    return _dated(_dates(timing, table, order))
 
 
 def _dates(timing: Timing, table: Table, order: Order | None) -> Dates:
     if timing.kind == "date and time":
         texts = [_texts(table.columns[each]) for each in timing.columns]
-        cells = [None if date is None or time is None else f"{date} {time}" for date, time in zip(*texts, strict=True)]
+        cells = [
+            None if date is None or time is None else f"{date} {time}"
+            for date, time in zip(*texts, strict=True)
+        ]
         return parse_dates(table, timing.columns[-1], cells, order)
     column = plain(table.columns[timing.columns[0]])
     return arrow_dates(column) or parse_dates(table, timing.columns[0], _texts(column), order)
@@ -80,10 +84,12 @@ def _texts(column: Column) -> list[str | None]:
     return [None if value is None else str(value).strip() for value in plain(column).to_pylist()]
 
 
-def _dated(table: Table, dates: Dates) -> Stamps:
+def _dated(dates: Dates) -> Stamps:
     if not dates.dated:
-        return Stamps(dates.stamps, dates.known, "elapsed", ("times of day without a date: they count from midnight",))
-    notes = () if dates.zoned else ("times say no zone; they are taken as UTC",)
+        return Stamps(
+            dates.stamps, dates.known, "elapsed", ("times of day without a date: they count from midnight",)
+        )
+    notes = () if dates.zoned else (NO_ZONE,)
     return Stamps(dates.stamps, dates.known, "utc", notes)
 
 
@@ -96,7 +102,7 @@ def _counted(timing: Timing, table: Table) -> Stamps:
     return Stamps(np.rint(np.where(known, values, 0)).astype(np.int64), known, timing.clock or "index")
 
 
-def _sum(table: Table, timing: Timing, *parts: tuple[Int64Array, BoolArray]) -> Stamps:
+def _sum(timing: Timing, *parts: tuple[Int64Array, BoolArray]) -> Stamps:
     (one, here), (two, there) = parts
     return Stamps(one + two, here & there, timing.clock or "gps")
 
@@ -108,10 +114,8 @@ def _calendar(timing: Timing, table: Table) -> Stamps:
     filled = {part: np.where(known, each, 1970 if part == "year" else 1) for part, each in numbers.items()}
     day = filled["doy"] if "doy" in filled else filled["day"]
     month = filled.get("month", np.ones(len(known)))
-    days, bad = calendar_days(
-        *(np.clip(np.floor(each), -1, 10_000).astype(np.int64) for each in (filled["year"], month, day)),
-        longest=366 if "doy" in filled else None,
-    )
+    whole = [np.clip(np.floor(each), -1, 10_000).astype(np.int64) for each in (filled["year"], month, day)]
+    days, bad = calendar_days(whole[0], whole[1], whole[2], longest=366 if "doy" in filled else None)
     if (bad & known).any():
         row = int(np.flatnonzero(bad & known)[0])
         raise table.fault(row, columns["year"], "no such day in the calendar", "a day from 1700 to 2249")
@@ -120,7 +124,7 @@ def _calendar(timing: Timing, table: Table) -> Stamps:
         if part in filled:
             _check_range(table, columns[part], filled[part] * UNIT_NS[unit])
             seconds += _nanoseconds(np.where(known, filled[part], 0), UNIT_NS[unit])
-    return Stamps(days * UNIT_NS["day"] + seconds, known, "utc", ("times say no zone; they are taken as UTC",))
+    return Stamps(days * UNIT_NS["day"] + seconds, known, "utc", (NO_ZONE,))
 
 
 def _whole(table: Table, index: int, unit_ns: int, zero: float = 0.0) -> tuple[Int64Array, BoolArray]:
@@ -129,8 +133,10 @@ def _whole(table: Table, index: int, unit_ns: int, zero: float = 0.0) -> tuple[I
 
     column = plain(table.columns[index])
     known = np.array(column.is_valid().to_numpy(zero_copy_only=False), dtype=bool)
-    if pa.types.is_decimal(column.type) and column.type.scale == DECIMALS:
-        return _from_decimals(table, index, column, known, unit_ns, zero)
+    billionths = _decimal_units(column)
+    if billionths is not None:
+        _check_range(table, index, np.where(known, billionths / 10**DECIMALS - zero, 0) * unit_ns)
+        return _scaled(np.where(known, billionths - int(zero * 10**DECIMALS), 0), unit_ns), known
     if pa.types.is_integer(column.type) and float(zero).is_integer() and not pa.types.is_uint64(column.type):
         counts: Int64Array = np.array(column.fill_null(0).to_numpy(zero_copy_only=False), dtype=np.int64)
         _check_range(table, index, (counts.astype(np.float64) - zero) * unit_ns)
@@ -142,23 +148,26 @@ def _whole(table: Table, index: int, unit_ns: int, zero: float = 0.0) -> tuple[I
     return _nanoseconds(shifted, unit_ns), known
 
 
-def _from_decimals(
-    table: Table, index: int, column: Column, known: BoolArray, unit_ns: int, zero: float
-) -> tuple[Int64Array, BoolArray]:
-    billionths = decimal_units(column)
-    size = billionths.astype(np.float64) / 10**DECIMALS - zero
-    _check_range(table, index, np.where(known, size, 0) * unit_ns)
-    billionths = np.where(known, billionths - int(zero * 10**DECIMALS), 0)
+def _scaled(billionths: Int64Array, unit_ns: int) -> Int64Array:
+    """Billionths of a unit as nanoseconds, rounded to the nearest."""
     if unit_ns >= NANOSECONDS:
-        return billionths * (unit_ns // NANOSECONDS), known
+        return billionths * (unit_ns // NANOSECONDS)
     step = NANOSECONDS // unit_ns
-    return (billionths + step // 2) // step, known
+    return (billionths + step // 2) // step
 
 
-def decimal_units(column: Column) -> Int64Array:
-    """Decimals as whole numbers of their last digit, ``[N]``: the low 64 of their 128 bits."""
-    words = np.frombuffer(column.buffers()[1], dtype=np.int64)
-    return words[2 * column.offset : 2 * (column.offset + len(column)) : 2].copy()
+def _decimal_units(column: Column) -> Int64Array | None:
+    """Decimals as whole numbers of their last digit, ``[N]``; None for other columns and larger numbers."""
+    import pyarrow as pa  # noqa: PLC0415
+
+    if not pa.types.is_decimal128(column.type) or column.type.scale != DECIMALS or not len(column):
+        return None
+    words = np.frombuffer(column.buffers()[1], dtype=np.int64).reshape(-1, 2)  # low and high, little-endian
+    words = words[column.offset : column.offset + len(column)]
+    known = np.array(column.is_valid().to_numpy(zero_copy_only=False), dtype=bool)
+    if (words[known, 1] != words[known, 0] >> 63).any():
+        return None
+    return np.where(known, words[:, 0], 0)
 
 
 def _nanoseconds(values: Float64Array, unit_ns: int) -> Int64Array:
@@ -173,6 +182,6 @@ def _check_range(table: Table, index: int, nanoseconds: Float64Array) -> None:
         far = np.abs(nanoseconds) > _MOST
     if far.any():
         row = int(np.flatnonzero(far)[0])
-        raise table.fault(row, index, "a time more than 146 years from zero", "another unit (--time_unit) or column")
-
-
+        raise table.fault(
+            row, index, "a time more than 146 years from zero", "another unit (--time_unit) or column"
+        )

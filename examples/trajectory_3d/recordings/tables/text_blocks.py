@@ -24,7 +24,6 @@ _MARK = b"\xef\xbb\xbf"
 _COMMENT = re.compile(rb"(?m)^[ \t]*[#%][^\n]*(?:\n|\Z)")
 _BLANK = re.compile(rb"(?m)^[ ]+\r?$")
 _TIME_TYPES = ("int64", "decimal", "double")
-_MOST_DECIMAL = 9.2e9  # what fits 64 bits with nine decimals
 
 
 @dataclass(frozen=True)
@@ -100,9 +99,7 @@ class TextTable:
                 )
             except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowKeyError):
                 continue
-            columns = {i: _whole_column(table[names[i]]) for i in wanted}
-            if all(not pa.types.is_decimal(each.type) or _fits(each) for each in columns.values()):
-                return columns
+            return {i: _whole_column(table[names[i]]) for i in wanted}
         return None
 
     def _type(self, index: int, time_type: str) -> object:
@@ -112,7 +109,9 @@ class TextTable:
         if index in timing.columns and timing.kind in {"text", "date and time"}:
             return pa.string()
         if index in timing.columns and timing.kind in {"number", "week"}:
-            return {"int64": pa.int64(), "decimal": pa.decimal128(38, DECIMALS), "double": pa.float64()}[time_type]
+            return {"int64": pa.int64(), "decimal": pa.decimal128(38, DECIMALS), "double": pa.float64()}[
+                time_type
+            ]
         return pa.dictionary(pa.int32(), pa.string()) if index == self.layout.track else pa.float64()
 
     def _slow(self, block: bytes, line: int) -> dict[int, Column]:
@@ -163,14 +162,6 @@ def _whole_column(column: Column) -> Column:
     if pa.types.is_dictionary(column.type):
         column = column.unify_dictionaries()
     return column.combine_chunks()
-
-
-def _fits(column: Column) -> bool:
-    """Whether decimals leave the upper 64 of their 128 bits to the sign."""
-    import pyarrow.compute as pc  # noqa: PLC0415
-
-    most = pc.max(pc.abs(column)).as_py()
-    return most is None or float(most) < _MOST_DECIMAL
 
 
 def _rows(block: bytes, line: int) -> Iterator[tuple[int, str]]:
@@ -228,7 +219,9 @@ def _blocks(source: Source, size: int) -> Iterator[bytes]:
                 if end:
                     yield whole + end
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise RecordingError(source.path, f"damaged gzip content ({error})", expected="a whole file") from error
+        raise RecordingError(
+            source.path, f"damaged gzip content ({error})", expected="a whole file"
+        ) from error
     if rest:
         yield rest
 

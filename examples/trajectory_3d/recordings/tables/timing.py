@@ -12,7 +12,7 @@ from examples.trajectory_3d.recordings.errors import RecordingError
 from examples.trajectory_3d.recordings.options import ReadOptions
 from examples.trajectory_3d.recordings.tables.cells import floats, plain
 from examples.trajectory_3d.recordings.tables.dates import is_date, is_time_of_day
-from examples.trajectory_3d.recordings.tables.names import Name, parse_name
+from examples.trajectory_3d.recordings.tables.names import Name, parse_name, word_list
 from examples.trajectory_3d.recordings.tables.table import Table
 from examples.trajectory_3d.recordings.trajectory import NANOSECONDS, Clock
 
@@ -25,19 +25,21 @@ UNIT_NS: dict[str, int] = {
     "h": 3600 * NANOSECONDS,
     "day": 86_400 * NANOSECONDS,
 }
-_TIME_KEYS = (  # the first that is there is taken
+_TIME_KEYS = word_list(  # the first that is there is taken
     "fieldheaderstamp headerstamp timestamp timestamputc utctimestamp datetime datetimeutc utcdatetime "
     "utc utctime timeutc time times t stamp stamps epoch epochtime unixtime unixtimestamp unix posixtime "
-    "positiont gpstime gpst elapsed elapsedtime timeelapsed relativetime reltime simtime seconds second secs sec "
-    "milliseconds millis msec ms microseconds micros usec us nanoseconds nanos nsec ns "
+    "positiont gpstime gpst elapsed elapsedtime timeelapsed relativetime reltime simtime seconds second "
+    "secs sec milliseconds millis msec ms microseconds micros usec nanoseconds nanos nsec "
     "jd juliandate julianday mjd modifiedjuliandate datenum date recordedat createdat fixtime sampletime "
     "samplingtime measurementtime obstime gmt timeofday clock tow sow"
-).split()
-_FRAME_KEYS = "frame frames frameno framenr framenumber frameindex frameidx timestep step tick sample samplenumber".split()
+)
+_FRAME_KEYS = word_list(
+    "frame frames frameno framenr framenumber frameindex frameidx timestep step tick sample samplenumber"
+)
 _UNITS_ALONE = {
     **dict.fromkeys(("milliseconds", "millis", "msec", "ms"), "ms"),
-    **dict.fromkeys(("microseconds", "micros", "usec", "us"), "us"),
-    **dict.fromkeys(("nanoseconds", "nanos", "nsec", "ns"), "ns"),
+    **dict.fromkeys(("microseconds", "micros", "usec"), "us"),
+    **dict.fromkeys(("nanoseconds", "nanos", "nsec"), "ns"),
     **dict.fromkeys(("seconds", "second", "secs", "sec", "tow", "sow"), "s"),
 }
 _DAY_COUNTS = {  # day number of 1970-01-01
@@ -46,7 +48,10 @@ _DAY_COUNTS = {  # day number of 1970-01-01
     "datenum": 719_529.0,  # MATLAB's, day 1 being 1 January of the year 0
 }
 _GPS_KEYS = frozenset(("gpstime", "gpst"))
-_WEEKS, _OF_WEEK = ("gpsweek", "week", "wn", "weekno", "weeknumber"), ("tow", "sow", "gpsseconds", "secondsofweek")
+_WEEKS, _OF_WEEK = (
+    ("gpsweek", "week", "wn", "weekno", "weeknumber"),
+    ("tow", "sow", "gpsseconds", "secondsofweek"),
+)
 _CALENDAR: dict[str, tuple[str, ...]] = {
     "year": ("year", "yr", "yyyy"),
     "month": ("month", "mon", "mo"),
@@ -99,9 +104,13 @@ def find_timing(sample: Table, options: ReadOptions, taken: Sequence[int]) -> Ti
         RecordingError: a column that counts samples, without a rate.
     """
     free = {i: parse_name(name) for i, name in enumerate(sample.names) if i not in taken}
-    composite = _week(free) or _calendar(free)
-    best = _ranked(free, _TIME_KEYS)
-    if composite is not None and (not best or free[best[0]].key in {"second", "seconds", "sec", "secs", "tow", "sow"}):
+    week = _week(free)
+    if week is not None:
+        return week
+    composite, best = _calendar(free), _ranked(free, _TIME_KEYS)
+    if composite is not None and (
+        not best or free[best[0]].key in {"second", "seconds", "sec", "secs", "tow", "sow"}
+    ):
         return composite
     if best:
         timing = timing_of(sample, best[0], replace(options, rate=None), taken)
@@ -170,7 +179,11 @@ def _number_timing(sample: Table, index: int, name: Name, options: ReadOptions) 
     for unit in [stated] if stated else ["s", "ms", "us", "ns"]:
         if EPOCH[0] <= middle * UNIT_NS[unit] / NANOSECONDS < EPOCH[1]:
             return Timing("number", (index,), UNIT_NS[unit], clock="utc")
-    notes = () if stated else (f"column {sample.title(index)} does not say its unit of time; seconds are assumed",)
+    notes = (
+        ()
+        if stated
+        else (f"column {sample.title(index)} does not say its unit of time; seconds are assumed",)
+    )
     return Timing("number", (index,), UNIT_NS[stated or "s"], clock="elapsed", notes=notes)
 
 
