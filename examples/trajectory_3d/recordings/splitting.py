@@ -30,7 +30,7 @@ from m.config import ConfigError
 By: TypeAlias = Literal["track", "file", "time"]
 BYS: tuple[By, ...] = ("track", "file", "time")
 PARTS = ("train", "validation", "test")
-SHARD = 1_000_000  # samples
+SHARD = 500_000  # samples
 Write: TypeAlias = Callable[[Path, Sequence[Trajectory], str], object]
 
 
@@ -218,7 +218,7 @@ def _deal_by_time(piece: Trajectory, entry: Entry, split: Split, shards: _Shards
 
 
 class _Shards:
-    """Parts on their way into files of about a million samples."""
+    """Parts on their way into files of about half a million samples."""
 
     def __init__(self, out: Path, write: Write) -> None:
         self._out, self._write = out, write
