@@ -13,6 +13,7 @@ from examples.trajectory_3d.cli.read_options import add_read_options, read_optio
 from examples.trajectory_3d.recordings import inspecting
 from examples.trajectory_3d.recordings.inspecting import inspect
 from examples.trajectory_3d.recordings.options import ReadOptions
+from examples.trajectory_3d.recordings.registry import read
 from examples.trajectory_3d.recordings.trajectory import Trajectory
 from tests.trajectory_3d.recordings_format import install, save_tracks
 
@@ -104,13 +105,26 @@ def test_wrong_requests(tmp_path, capsys):
     assert "testtracks" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("dimensions", [1, 2, 3])
+@pytest.mark.parametrize("dimensions", [1, 3])
 def test_the_picture_is_drawn_for_any_dimensions(tmp_path, dimensions):
     tracks = {"a": spiral(dimensions=dimensions), "b": spiral(40, dimensions=dimensions)}
     file = save_tracks(tmp_path / "a.tt", tracks)
     picture = tmp_path / "pictures/a.png"
     assert data.main(["inspect", str(file), "--picture", str(picture)]) == 0
     assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_tracks_without_positions_are_told_and_not_drawn(tmp_path, capsys):
+    lost = spiral(20)
+    lost.points[:] = np.nan
+    file = save_tracks(tmp_path / "a.tt", {"lost": lost, "b": spiral(dimensions=2)})
+    assert data.main(["inspect", str(file), "--picture", str(tmp_path / "a.png")]) == 0
+    assert "lost: 20 samples without position" in capsys.readouterr().out
+    assert (tmp_path / "a.png").exists()
+    only = save_tracks(tmp_path / "b.tt", {"lost": lost})
+    assert data.main(["inspect", str(only), "--picture", str(tmp_path / "b.png")]) == 0
+    assert not (tmp_path / "b.png").exists()
+    assert "20 (20 unusable)" in capsys.readouterr().out
 
 
 def test_pictures_of_several_files_have_their_names(tmp_path):
@@ -135,6 +149,45 @@ def test_large_files_are_inspected_in_pieces(tmp_path, monkeypatch):
             other.gaps,
         )
     assert [len(view.path) > 100 for view in pieces.views] == [True, True]
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet", "json"])
+def test_what_was_converted_reads_as_the_same(tmp_path, suffix):
+    tracks = {"a": spiral(), "b": spiral(50, seed=2)}
+    file = save_tracks(tmp_path / "walk.tt", tracks)
+    out = tmp_path / f"walk.{suffix}"
+    assert data.main(["convert", str(file), "--out", str(out)]) == 0
+    again = {track.track: track for track in read(out)}
+    assert set(again) == {"a", "b"}
+    for name, track in tracks.items():
+        np.testing.assert_array_equal(again[name].times, np.round(track.times, 9))
+        np.testing.assert_array_equal(again[name].points, track.points)
+        assert again[name].unit == "m"
+    assert data.main(["convert", str(file), "--out", str(out)]) == 2
+    assert data.main(["convert", str(file), "--out", str(out), "--force", "--resample", "5"]) == 0
+    assert [len(track) for track in read(out)] == [150, 25]
+
+
+def test_parts_read_back_hold_each_point_once(tmp_path, capsys):
+    save_tracks(tmp_path / "in.tt", {f"t{n}": spiral(60, seed=n) for n in range(10)})
+    for by, embargo in (("track", 0), ("time", 0.3)):
+        out = tmp_path / by
+        line = ["split", str(tmp_path / "in.tt"), "--out", str(out), "--by", by, "--embargo", str(embargo)]
+        assert data.main(line) == 0
+        assert "train: " in capsys.readouterr().out
+        plan = json.loads((out / "split.json").read_text())
+        rows = [
+            {
+                (track.track, *row)
+                for file in part["files"]
+                for track in read(out / file)
+                for row in track.points.tolist()
+            }
+            for part in plan["parts"].values()
+        ]
+        total = sum(part["samples"] for part in plan["parts"].values())
+        assert sum(map(len, rows)) == len(set().union(*rows)) == total
+        assert total + plan["dropped_by_embargo"] == 600
 
 
 def test_every_option_of_reading_can_be_said():

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from examples.trajectory_3d.recordings.noise import noise_of, third_differences
+from examples.trajectory_3d.recordings.noise import ORDERS, differences, noise_of
 from examples.trajectory_3d.recordings.quantiles import Quantiles
 from examples.trajectory_3d.recordings.stream_summary import StreamedFile
 from examples.trajectory_3d.recordings.summary import summarise
@@ -51,17 +51,29 @@ def test_noise_is_measured(noise):
     assert summary.total_noise == pytest.approx(noise * np.sqrt(3), rel=0.05)
 
 
-def test_noise_of_white_noise_and_of_parabolas():
+def test_noise_of_white_noise_and_of_polynomials():
     values = np.random.default_rng(1).standard_normal((50_000, 2))
     even = np.arange(50_000.0)
     uneven = np.cumsum(np.random.default_rng(2).uniform(0.2, 1.8, 50_000))
     for times in (even, uneven):
-        assert noise_of(third_differences(times, values)) == pytest.approx([1.0, 1.0], rel=0.03)
-        parabola = (times[:100, None] - 20) ** 2
-        assert noise_of(third_differences(times[:100], parabola)) == pytest.approx([0.0], abs=1e-10)
+        for order in ORDERS:
+            scaled = differences(times, values, order)
+            assert np.std(scaled, axis=0) == pytest.approx([1.0, 1.0], rel=0.03)
+            curve = (times[:100, None] / 50 - 1) ** (order - 1)
+            np.testing.assert_allclose(differences(times[:100], curve, order), 0, atol=1e-12)
+        assert noise_of(times, values) == pytest.approx([1.0, 1.0], rel=0.05)
     first = values[3] - 3 * values[2] + 3 * values[1] - values[0]
-    np.testing.assert_allclose(third_differences(even, values)[0], first / np.sqrt(20))
-    assert np.isnan(noise_of(np.zeros((5, 1)))).all()
+    np.testing.assert_allclose(differences(even, values, 3)[0], -first / np.sqrt(20))
+    assert np.isnan(noise_of(even[:8], values[:8])).all()
+
+
+def test_noise_of_an_orbit_is_not_its_bends():
+    times = np.arange(0, 86_400, 900.0)  # 48 samples a turn, as precise orbits of navigation satellites have
+    angle = 2 * np.pi * times / 43_200
+    orbit = 26_560 * np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    assert noise_of(times, orbit).max() < 0.2
+    noisy = orbit + np.random.default_rng(0).normal(0, 5, orbit.shape)
+    assert noise_of(times, noisy) == pytest.approx([5, 5], rel=0.4)
 
 
 def test_noise_is_blind_to_outliers_jumps_and_gaps():

@@ -171,10 +171,11 @@ def _inspect(arguments: argparse.Namespace) -> None:
 def _convert(arguments: argparse.Namespace) -> None:
     options, conversion = read_options(arguments), _conversion(arguments)
     from examples.trajectory_3d.recordings.conversion_run import convert_files  # noqa: PLC0415
+    from examples.trajectory_3d.recordings.findings import counted  # noqa: PLC0415
     from examples.trajectory_3d.recordings.writers import write  # noqa: PLC0415
 
     def done(path: Path, tracks: int, samples: int) -> None:
-        print(f"{path}: {tracks} {'track' if tracks == 1 else 'tracks'}, {samples} samples")
+        print(f"{path}: {counted(tracks, 'track')}, {samples} samples")
 
     unread = convert_files(
         _existing(arguments.paths),
@@ -221,6 +222,7 @@ def _conversion(arguments: argparse.Namespace) -> Conversion:
 
 def _split(arguments: argparse.Namespace) -> None:
     options, fractions = read_options(arguments), _fractions(arguments.fractions)
+    from examples.trajectory_3d.recordings.findings import counted  # noqa: PLC0415
     from examples.trajectory_3d.recordings.inspecting import readable  # noqa: PLC0415
     from examples.trajectory_3d.recordings.splitting import Split, split_files  # noqa: PLC0415
     from examples.trajectory_3d.recordings.writers import write  # noqa: PLC0415
@@ -231,7 +233,7 @@ def _split(arguments: argparse.Namespace) -> None:
         _tell(unread, read=len(found))
     plan = split_files(found, options, split, arguments.out, write)
     for part, content in plan["parts"].items():
-        print(f"{part}: {len(content['tracks'])} tracks, {content['samples']} samples")
+        print(f"{part}: {counted(len(content['tracks']), 'track')}, {content['samples']} samples")
     if plan["dropped_by_embargo"]:
         print(f"embargo: {plan['dropped_by_embargo']} samples in no part")
     print(arguments.out / "split.json")
@@ -267,6 +269,7 @@ def _check_picture(path: Path) -> None:
 
 def _pictures(seen: Sequence[Inspection], path: Path | None) -> list[Path]:
     """Draw each file; of several each into a picture with its name."""
+    seen = [each for each in seen if each.views]
     if path is None or not seen:
         return []
     from examples.trajectory_3d.recordings.converting import file_names  # noqa: PLC0415

@@ -108,11 +108,10 @@ def find_jitter(times: Float64Array, rows: IntArray, gap: float) -> Finding | No
     odd = (np.abs(steps - _multiples(steps, usual) * usual) > _JITTER * usual) & (steps <= gap)
     if not odd.any():
         return None
-    low, high = np.percentile(steps[steps <= gap], [5, 95])
     text = (
         f"{counted(int(odd.sum()), 'step')} of {len(steps)} differ from the median step of "
-        f"{seconds_text(usual)} by more than {_JITTER:.0%}; nine of ten lie between "
-        f"{seconds_text(float(low))} and {seconds_text(float(high))}"
+        f"{seconds_text(usual)} by more than {_JITTER:.0%}; they are "
+        f"{seconds_text(float(steps[odd].min()))} to {seconds_text(float(steps[odd].max()))} long"
     )
     return Finding("jitter", int(odd.sum()), int(rows[:-1][odd].min()), text)
 

@@ -13,6 +13,7 @@ from examples.trajectory_3d.recordings.inspecting import Unread, readable
 from examples.trajectory_3d.recordings.options import ReadOptions
 from examples.trajectory_3d.recordings.registry import read
 from examples.trajectory_3d.recordings.trajectory import Trajectory
+from examples.trajectory_3d.recordings.writers import find_output_format
 from m.config import ConfigError
 
 Write: TypeAlias = Callable[[Path, Sequence[Trajectory], str | None], object]
@@ -50,8 +51,7 @@ def convert_files(
         ConfigError: neither format nor file is given, or a file would be written over the one read.
         FileExistsError: a file is there, and `force` is not.
     """
-    if to is None and (out is None or not out.suffix):
-        raise ConfigError("say which format with --to, or name a file with a suffix with --out")
+    suffix = _suffix(to, out)
     found, unread = readable(paths, options)
     if out is not None and out.suffix and not out.is_dir():
         tracks, failed = _read_all(found, options, conversion)
@@ -67,12 +67,27 @@ def convert_files(
             )
         return [*unread, *failed]
     for (path, name), stem in zip(found, file_names([path for path, _ in found]), strict=True):
-        target = (path.parent if out is None else out) / f"{stem}.{to}"
+        target = (path.parent if out is None else out) / f"{stem}{suffix}"
         tracks, failed = _read_all([(path, name)], options, conversion)
         unread += failed
         if tracks:
             _write(target, tracks, to, [(path, name)], force=force, write=write, done=done)
     return unread
+
+
+def _suffix(to: str | None, out: Path | None) -> str:
+    """Suffix of the files to write.
+
+    Raises:
+        ConfigError: neither a format nor a file whose suffix says one, or an unknown one.
+    """
+    if to is None and (out is None or not out.suffix or out.is_dir()):
+        raise ConfigError("say which format with --to, or name a file with a suffix with --out")
+    try:
+        return find_output_format(out or Path("file"), to).suffixes[0]
+    except RecordingError as error:
+        expected = f"; expected {error.expected}" if error.expected else ""
+        raise ConfigError(f"{error.problem}{expected}") from error
 
 
 def _read_all(

@@ -20,7 +20,7 @@ from examples.trajectory_3d.recordings.stream_summary import StreamedFile
 from examples.trajectory_3d.recordings.summary import TrackSummary, summarise_mended
 from examples.trajectory_3d.recordings.trajectory import Trajectory
 
-LARGE = 128 * 2**20  # bytes from which on a file is streamed, if its format can be
+LARGE = 32 * 2**20  # bytes from which on a file is streamed, if its format can be
 CHUNK = 1 << 18  # samples read at once then
 _COMPRESSION = 8  # a guess of how much larger gzipped text is
 _MOST_POINTS = 4000  # of a track in a picture
@@ -54,7 +54,7 @@ class Inspection:
         title: of the format.
         streamed: whether it was read in pieces.
         tracks: all of them in numbers.
-        views: those with most samples, for a picture.
+        views: those with most samples, for a picture; none of a track without positions.
     """
 
     path: Path
@@ -110,7 +110,7 @@ def readable(paths: Sequence[Path], options: ReadOptions) -> tuple[list[tuple[Pa
         try:
             known.append((path, find_format(Source(path), options).name))
         except (RecordingError, OSError) as error:
-            unread.append(Unread(path, str(error), failed=named))
+            unread.append(_without_format(path, error, named=named))
     return known, unread
 
 
@@ -126,12 +126,19 @@ def inspect_all(
         try:
             found = find_format(Source(path), options)
         except (RecordingError, OSError) as error:
-            yield Unread(path, str(error), failed=named)
+            yield _without_format(path, error, named=named)
             continue
         try:
             yield inspect(path, options, found, views=views)
         except (RecordingError, OSError) as error:
             yield Unread(path, str(error), failed=True)
+
+
+def _without_format(path: Path, error: RecordingError | OSError, *, named: bool) -> Unread:
+    """A file in a folder need not be a recording; of one that was named, all formats are worth telling."""
+    if named or isinstance(error, OSError):
+        return Unread(path, str(error), failed=True)
+    return Unread(path, f"{path}: {error.problem}", failed=False)
 
 
 def inspect(
@@ -155,7 +162,7 @@ def inspect(
     for track in read(path, replace(options, format=found.name)):
         mended = mend(track)
         summaries.append(summarise_mended(track, mended))
-        if views:
+        if views and len(mended.trajectory):
             seen.append(_view(mended.trajectory, mended.outliers))
             seen = _largest(seen)
     return Inspection(path, found.name, found.title, False, tuple(summaries), tuple(seen))
@@ -205,6 +212,9 @@ def _streamed(path: Path, options: ReadOptions, found: Format, *, views: bool) -
         order = sorted(range(len(tracks)), key=lambda place: -summaries[place].samples)[:_MOST_VIEWS]
         for track in (tracks[place] for place in order):
             path_, steps = track.overview(), track.steps()
+            path_ = path_.take(np.flatnonzero(np.isfinite(path_.position).all(axis=1)))
+            if not len(path_):
+                continue
             limit = 3 * float(np.median(steps)) if len(steps) else math.inf
             seen.append(TrackView(path_, steps, np.empty((0, 1 + path_.dimensions)), limit))
     return Inspection(path, found.name, found.title, True, summaries, tuple(seen))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +27,11 @@ def draw(inspection: Inspection) -> Figure:
     """A page about the file; of many tracks those with most samples, each in its own colour.
 
     Args:
-        inspection: made with views.
+        inspection: made with views, of which there is at least one.
     """
-    views = inspection.views[: len(_COLOURS)]
+    views: Sequence[TrackView] = inspection.views[: len(_COLOURS)]
     sides = min(view.path.dimensions for view in views)
+    views = _scaled(views, sides)
     base = _base(views, sides)
     paths = [view.path.position[:, :sides] - base for view in views]
     labels = _labels(views[0], base)
@@ -49,7 +51,7 @@ def draw(inspection: Inspection) -> Figure:
         panel.set_ylabel(labels[axis])
         panel.tick_params(labelbottom=axis == sides - 1)
     panel.set_xlabel(f"time since the start{' of each track' * (len(views) > 1)} ({name})")
-    _steps(figure.add_subplot(inner[sides]), views)
+    _steps(figure.add_subplot(inner[sides]), views, "steps of a sample" if inspection.streamed else "steps")
     _legend(space, inspection, views)
     figure.align_ylabels(figure.axes[-sides - 1 :])
     return figure
@@ -67,6 +69,23 @@ def save(inspection: Inspection, path: Path) -> Path:
 def _title(inspection: Inspection) -> str:
     samples = sum(track.samples for track in inspection.tracks)
     return f"{inspection.path.name}: {counted(len(inspection.tracks), 'track')}, {samples:,} samples"
+
+
+def _scaled(views: Sequence[TrackView], sides: int) -> Sequence[TrackView]:
+    """The same paths in kilometres or millimetres, if metres would need many zeros."""
+    if any(view.path.unit != "m" for view in views):
+        return views
+    points = np.concatenate([view.path.position[:, :sides] for view in views])
+    extent = float((np.nanmax(points, axis=0) - np.nanmin(points, axis=0)).max())
+    factor, unit = (1e-3, "km") if extent >= 1e4 else (1e3, "mm") if 0 < extent < 0.02 else (1.0, "m")
+    return [
+        replace(
+            view,
+            path=replace(view.path, points=view.path.points * factor, unit=unit),
+            outliers=view.outliers * np.array([1.0] + [factor] * view.path.dimensions),
+        )
+        for view in views
+    ]
 
 
 def _base(views: Sequence[TrackView], sides: int) -> Float64Array:
@@ -159,7 +178,7 @@ def _outliers(panel: Axes, views: Sequence[TrackView], axis: int, base: float, u
             panel.legend(fontsize=8, frameon=False, loc="best")
 
 
-def _steps(panel: Axes, views: Sequence[TrackView]) -> None:
+def _steps(panel: Axes, views: Sequence[TrackView], name: str) -> None:
     """How long the steps are, on two logarithmic scales, so that a single gap is seen beside a million."""
     steps = np.concatenate([view.steps for view in views])
     steps = steps[steps > 0]
@@ -178,7 +197,7 @@ def _steps(panel: Axes, views: Sequence[TrackView]) -> None:
         panel.axvline(gap, color=style.VERMILLION, linewidth=1.2, linestyle="--", label="gaps begin")
     panel.legend(fontsize=8, frameon=False)
     panel.set_xlabel("step between samples (s)")
-    panel.set_ylabel("steps")
+    panel.set_ylabel(name)
     style.tidy(panel)
     panel.minorticks_off()
     _plain_ticks(panel, low, high)
@@ -204,7 +223,17 @@ def _legend(axes: Any, inspection: Inspection, views: Sequence[TrackView]) -> No
     title = (
         None if len(views) == len(inspection.tracks) else f"{len(views)} of {len(inspection.tracks)} tracks"
     )
-    axes.legend(lines, names, title=title, fontsize=8, title_fontsize=8, frameon=False, loc="upper left")
+    place = (-0.3, 1.02) if hasattr(axes, "get_zlim") else (0.0, 1.0)  # beside a box, inside a plane
+    axes.legend(
+        lines,
+        names,
+        title=title,
+        fontsize=8,
+        title_fontsize=8,
+        frameon=False,
+        loc="upper left",
+        bbox_to_anchor=place,
+    )
 
 
 def _start(view: TrackView) -> float:

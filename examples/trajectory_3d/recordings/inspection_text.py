@@ -16,7 +16,7 @@ from examples.trajectory_3d.recordings.summary import TrackSummary
 
 MOST_TRACKS = 8  # that are shown one by one
 _SHOWN = 4  # of more than that
-_COLUMNS = ("track", "samples", "duration", "rate", "extent", "gaps", "speed", "noise")
+_COLUMNS = ("track", "samples", "duration", "rate", "extent", "gaps", "speed, median to most", "noise")
 _EPOCHS = {"utc": datetime(1970, 1, 1, tzinfo=UTC), "gps": datetime(1980, 1, 6, tzinfo=UTC)}
 
 

@@ -107,8 +107,9 @@ def mend(trajectory: Trajectory, options: MendOptions | None = None) -> Mended:
     flags = outlying(mended.times, mended.position, gap, coarsest)
     found.append(find_outliers(flags, rows, dropped=options.drop_outliers))
     clean = mended.take(~flags)
-    places = np.flatnonzero(~flags)[jumps(clean.times, clean.position, gap, coarsest)]
-    found.append(find_jumps(places, mended.position, rows, mended.unit))
+    jumping, sizes = jumps(clean.times, clean.position, gap, coarsest)
+    places = np.flatnonzero(~flags)[jumping]
+    found.append(find_jumps(places, sizes, rows, mended.unit))
     if options.drop_outliers and flags.any():
         places = places - np.cumsum(flags)[places]
         mended, rows, flags = _from_first(clean), rows[~flags], np.zeros(len(clean), dtype=np.bool_)

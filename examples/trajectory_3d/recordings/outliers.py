@@ -15,9 +15,9 @@ from examples.trajectory_3d.arrays import BoolArray, Float64Array, IntArray
 from examples.trajectory_3d.recordings.findings import Finding, counted
 
 _LONGEST_EXCURSION = 3  # samples
-_NEIGHBOURHOOD = 21  # samples whose median residual is the local roughness
-_OUTLIER_FACTOR = 8.0
-_JUMP_FACTOR = 12.0
+_NEIGHBOURHOOD = 31  # samples whose median residual is the local roughness
+_OUTLIER_FACTOR = 10.0
+_JUMP_FACTOR = 14.0
 _GRID_STEPS = 3.0  # a residual of so many steps of rounding is no outlier
 _MOST_PASSES = 20
 _EPS = float(np.finfo(np.float64).eps)
@@ -43,13 +43,18 @@ def outlying(times: Float64Array, position: Float64Array, gap: float, grid: floa
     return flags
 
 
-def jumps(times: Float64Array, position: Float64Array, gap: float, grid: float = 0.0) -> IntArray:
+def jumps(
+    times: Float64Array, position: Float64Array, gap: float, grid: float = 0.0
+) -> tuple[IntArray, Float64Array]:
     """Samples at which the path goes on elsewhere, its motion before and after being alike.
 
     Arguments as those of `outlying`.
+
+    Returns:
+        The samples, ``[k]``, and how far each lies from where the motion leads, ``[k]``.
     """
     if len(times) < 6:
-        return np.zeros(0, dtype=np.int64)
+        return np.zeros(0, dtype=np.int64), np.zeros(0)
     first = np.arange(1, len(times) - 2)  # the jump lies between `first` and the sample after it
     before = _velocity(times, position, first - 1, first)
     after = _velocity(times, position, first + 1, first + 2)
@@ -59,7 +64,8 @@ def jumps(times: Float64Array, position: Float64Array, gap: float, grid: float =
     apart = _holds_gap(times, first - 1, first + 2, gap)
     rough = _roughness(excess, position, grid)
     found = (excess > _JUMP_FACTOR * rough) & (excess > 2 * change) & ~apart
-    return first[found & (excess >= _highest_near(excess))] + 1
+    found &= excess >= _highest_near(excess)
+    return first[found] + 1, excess[found]
 
 
 def find_outliers(flags: BoolArray, rows: IntArray, *, dropped: bool) -> Finding | None:
@@ -76,13 +82,12 @@ def find_outliers(flags: BoolArray, rows: IntArray, *, dropped: bool) -> Finding
     )
 
 
-def find_jumps(places: IntArray, position: Float64Array, rows: IntArray, unit: str) -> Finding | None:
+def find_jumps(places: IntArray, sizes: Float64Array, rows: IntArray, unit: str) -> Finding | None:
     """What `jumps` found."""
     if not len(places):
         return None
-    longest = float(_length(position[places] - position[places - 1]).max())
     text = (
-        f"{counted(len(places), 'jump')} to another place, the longest of {longest:.3g} "
+        f"{counted(len(places), 'jump')} to another place, the longest by {sizes.max():.3g} "
         f"{unit if unit != 'unknown' else 'units'}"
     )
     action = "left as they are; a path can be split there"

@@ -85,7 +85,8 @@ def uniform_pieces(
     interpolation takes its place (`scipy.interpolate.Akima1DInterpolator`, ``method="makima"``; H. Akima,
     J. ACM 17, 1970): local, continuous in velocity, flat between repeated values. PCHIP, which never
     overshoots either, would cut off the tops of curves. Columns with missing values are interpolated linearly
-    and stay missing next to them.
+    and stay missing next to them. All columns are taken as plain numbers: angles that wrap around and
+    quaternions that change sign have no meaning between their samples.
 
     Args:
         trajectory: with strictly increasing times and finite positions, as `mend` gives it.

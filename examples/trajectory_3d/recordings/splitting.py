@@ -19,6 +19,7 @@ import numpy as np
 
 from examples.trajectory_3d.recordings.converting import file_names
 from examples.trajectory_3d.recordings.inspecting import CHUNK, streams
+from examples.trajectory_3d.recordings.joining import joined
 from examples.trajectory_3d.recordings.mending import mend
 from examples.trajectory_3d.recordings.options import ReadOptions
 from examples.trajectory_3d.recordings.registry import find_format, read
@@ -29,7 +30,7 @@ from m.config import ConfigError
 By: TypeAlias = Literal["track", "file", "time"]
 BYS: tuple[By, ...] = ("track", "file", "time")
 PARTS = ("train", "validation", "test")
-SHARD = 1_000_000  # samples
+SHARD = 500_000  # samples
 Write: TypeAlias = Callable[[Path, Sequence[Trajectory], str], object]
 
 
@@ -217,7 +218,7 @@ def _deal_by_time(piece: Trajectory, entry: Entry, split: Split, shards: _Shards
 
 
 class _Shards:
-    """Parts on their way into files of about a million samples."""
+    """Parts on their way into files of about half a million samples."""
 
     def __init__(self, out: Path, write: Write) -> None:
         self._out, self._write = out, write
@@ -254,7 +255,10 @@ class _Shards:
         part, pieces = key[0], self._waiting.pop(key)
         path = self._out / part / f"{len(self.files[part]):05d}.parquet"
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._write(path, pieces, "parquet")
+        by_name: dict[str, list[Trajectory]] = {}
+        for piece in pieces:
+            by_name.setdefault(piece.track, []).append(piece)
+        self._write(path, [joined(each) for each in by_name.values()], "parquet")
         self.files[part].append(f"{part}/{path.name}")
 
 

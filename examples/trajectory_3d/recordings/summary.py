@@ -9,7 +9,7 @@ import numpy as np
 from examples.trajectory_3d.arrays import Float64Array
 from examples.trajectory_3d.recordings.findings import Finding
 from examples.trajectory_3d.recordings.mending import Mended, gap_limit, mend
-from examples.trajectory_3d.recordings.noise import noise_of, third_differences
+from examples.trajectory_3d.recordings.noise import noise_of
 from examples.trajectory_3d.recordings.resampling import GAP_STEPS
 from examples.trajectory_3d.recordings.rounding import resolution
 from examples.trajectory_3d.recordings.trajectory import Clock, Trajectory
@@ -123,7 +123,7 @@ def summarise_mended(trajectory: Trajectory, mended: Mended) -> TrackSummary:
         gaps=len(gaps),
         longest_gap=float(gaps.max(initial=0.0)),
         speed=speeds_of(lengths / steps),
-        noise=tuple(noise_of(third_differences(track.times, track.position, gap)).tolist()),
+        noise=tuple(noise_of(track.times, track.position, gap).tolist()),
         resolution=resolution(track),
         findings=mended.findings,
         notes=trajectory.notes,
