@@ -28,7 +28,7 @@ _FORMS: dict[str, re.Pattern[str]] = {
     form: re.compile(pattern)
     for form, pattern in {
         "year first": rf"(?P<Y>\d{{4}})[-/.](?P<m>\d{{1,2}})[-/.](?P<d>\d{{1,2}}){_AFTER}",
-        "day of year": rf"(?P<Y>\d{{4}})[-/. ](?P<j>\d{{3}}){_AFTER}",
+        "day of year": rf"(?P<Y>\d{{4}})[-/](?P<j>\d{{3}}){_AFTER}",
         "digits": r"(?P<Y>\d{4})(?P<m>\d{2})(?P<d>\d{2})"
         rf"(?:[Tt _-]?(?P<H>\d{{2}}):?(?P<M>\d{{2}}):?(?P<S>\d{{2}})(?:[.,](?P<f>\d+))?{_ZONE})?",
         "two first": rf"(?P<one>\d{{1,2}})(?P<sep>[-/.])(?P<two>\d{{1,2}})[-/.](?P<Y>\d{{4}}){_AFTER}",
@@ -62,7 +62,7 @@ class Dates:
 def is_date(cell: str) -> bool:
     """Whether a cell is a date or a time of day (digits alone may be a number too and do not count)."""
     cell = cell.strip()
-    return any(form.fullmatch(cell) is not None for kind, form in _FORMS.items() if kind != "digits")
+    return not cell.isdigit() and any(form.fullmatch(cell) is not None for form in _FORMS.values())
 
 
 def is_time_of_day(cell: str) -> bool:

@@ -41,6 +41,7 @@ class Dialect:
         named: whether the names come from the file.
         skip: lines before the first row.
         rows: cells of the first rows.
+        lines: of the file, from 1, that these rows are in.
     """
 
     separator: str
@@ -49,6 +50,7 @@ class Dialect:
     named: bool
     skip: int
     rows: tuple[tuple[str, ...], ...]
+    lines: tuple[int, ...]
 
     @property
     def width(self) -> int:
@@ -58,7 +60,7 @@ class Dialect:
     def sample(self, path: Path) -> Table:
         """The first rows as a table, with columns of whole numbers, numbers or texts."""
         columns = [[row[i] for row in self.rows] for i in range(self.width)]
-        return Table(path, self.names, tuple(_column(cells, self.decimal) for cells in columns), self.named)
+        return Table(path, self.names, tuple(_column(cells, self.decimal) for cells in columns), self.named, line_of=lambda row: self.lines[row])
 
 
 def split(line: str, separator: str) -> list[str]:
@@ -110,6 +112,7 @@ def find_dialect(path: Path, lines: Sequence[str], options: ReadOptions) -> Dial
         names is not None,
         skip if heading else 0,
         tuple(tuple(row) for row in body[:same]),
+        tuple(i + 1 for i, _ in rows[heading:][:same]),
     )
 
 
