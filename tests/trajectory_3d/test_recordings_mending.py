@@ -9,7 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from examples.trajectory_3d.recordings.mending import Mended, MendOptions, mend
+from examples.trajectory_3d.recordings.resampling import uniform_pieces
 from examples.trajectory_3d.recordings.rounding import grid_step
+from examples.trajectory_3d.recordings.summary import summarise
 from examples.trajectory_3d.recordings.trajectory import NANOSECONDS, Trajectory
 
 REAL = Path(__file__).parents[2] / "../shared/data/real/free"
@@ -270,6 +272,34 @@ def test_the_order_of_the_rows_does_not_matter(order, seed):
     np.testing.assert_array_equal(shuffled.times, track.times)
     np.testing.assert_array_equal(shuffled.points, track.points)
     assert shuffled.start_ns == 0
+
+
+def test_numbers_that_are_no_lengths_are_lost():
+    track = helix(30)
+    track.points[4, 0], track.points[5, 1] = 1e300, -np.inf
+    assert found(mend(track))["lost"] == (2, 4)
+
+
+@pytest.mark.filterwarnings("error")
+@settings(max_examples=150, deadline=None)
+@given(
+    st.lists(st.sampled_from([0, 1, 10**7, 10**9, 86_400 * 10**9, -86_399 * 10**9]), min_size=1, max_size=40),
+    st.integers(0, 10**6),
+    st.integers(1, 3),
+    st.sampled_from(["utc", "elapsed"]),
+)
+def test_nothing_in_a_recording_is_too_strange(steps, seed, dimensions, clock):
+    rng = np.random.default_rng(seed)
+    strange = [0.0, 1.0, 1e-300, 1e99, -1e300, np.nan, np.inf, 0.1, 5e-324, 7e6]
+    points = rng.choice(strange, (len(steps), dimensions))
+    times = np.cumsum(steps) / NANOSECONDS
+    track = Trajectory(times, points, names=("x", "y", "z")[:dimensions], unit="m", clock=clock)
+    mended = mend(track, MendOptions(drop_outliers=True))
+    assert (np.diff(mended.trajectory.times) > 0).all()
+    assert summarise(track).usable <= len(track)
+    for method in ("linear", "cubic"):
+        for piece in uniform_pieces(mended.trajectory, method=method, longest_gap=1.0, rate=20.0):
+            assert np.isfinite(piece.points).all()
 
 
 @pytest.mark.skipif(not REAL.is_dir(), reason="no real recordings here")

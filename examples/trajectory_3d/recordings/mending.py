@@ -86,12 +86,14 @@ def mend(trajectory: Trajectory, options: MendOptions | None = None) -> Mended:
     """
     options = options or MendOptions()
     times, rollover = unwrap(trajectory)
+    trajectory = _counted_from(replace(trajectory, times=times), float(times.min(initial=0.0)))
+    times = trajectory.times
     rows, disorder = sort_rows(times)
     there, lost = find_lost(times[rows], trajectory.position[rows], rows)
     rows = rows[there]
     first, repeated = repeated_stamps(times[rows], trajectory.points[rows], rows)
     rows = rows[first]
-    mended = _from_first(replace(trajectory, times=times[rows], points=trajectory.points[rows]))
+    mended = _from_first(trajectory.take(rows))
     found = [rollover, disorder, lost, *repeated]
     found += [find_odd_unit(mended, rows), find_offset(mended.position, rows)]
     gap = gap_limit(mended.times, options.gap_steps)
@@ -127,12 +129,15 @@ def gap_limit(times: Float64Array, steps: float = 3.0) -> float:
 
 def _from_first(trajectory: Trajectory) -> Trajectory:
     """The same samples with times counted from the first of them."""
+    return _counted_from(trajectory, float(trajectory.times[0])) if len(trajectory) else trajectory
+
+
+def _counted_from(trajectory: Trajectory, zero: float) -> Trajectory:
+    """The same samples with times counted from another moment, in whole nanoseconds."""
     times = trajectory.times
-    if not len(times) or times[0] == 0:
-        return trajectory
-    if np.abs(times[[0, -1]]).max() > _LONGEST_NS:  # in a wrong unit, or of geological age
-        start = round(float(times[0]) * NANOSECONDS)
-        return replace(trajectory, times=times - times[0], start_ns=trajectory.start_ns + start)
-    stamps = to_nanoseconds(times)
-    start = int(stamps[0])
-    return replace(trajectory, times=(stamps - start) / NANOSECONDS, start_ns=trajectory.start_ns + start)
+    if np.abs(times).max(initial=0.0) > _LONGEST_NS:  # in a wrong unit, or of geological age
+        start = round(zero * NANOSECONDS)
+        return replace(trajectory, times=times - zero, start_ns=trajectory.start_ns + start)
+    start = int(to_nanoseconds(zero))
+    stamps = to_nanoseconds(times) - start
+    return replace(trajectory, times=stamps / NANOSECONDS, start_ns=trajectory.start_ns + start)

@@ -8,13 +8,14 @@ from examples.trajectory_3d.arrays import BoolArray, Float64Array, IntArray
 from examples.trajectory_3d.recordings.findings import Finding, counted, seconds_text
 
 _FEW = 0.01  # share of repeated positions that is no habit of the recorder
+_LARGEST = 1e100
 _FAR = 1e5  # units from the frame's origin
 
 
 def find_lost(
     times: Float64Array, position: Float64Array, rows: IntArray
 ) -> tuple[BoolArray, Finding | None]:
-    """Samples without a finite position.
+    """Samples without a usable position.
 
     Args:
         times: sorted, ``[N]``.
@@ -24,7 +25,7 @@ def find_lost(
     Returns:
         Which samples are there, ``[N]``, and what was found.
     """
-    there = np.asarray(np.isfinite(position).all(axis=1), dtype=np.bool_)
+    there = are_there(position)
     if there.all():
         return there, None
     starts, ends = runs(~there)
@@ -37,6 +38,11 @@ def find_lost(
         f"({seconds_text(float(spans[longest]))})"
     )
     return there, Finding("lost", int((~there).sum()), int(rows[~there].min()), text, "dropped")
+
+
+def are_there(position: Float64Array) -> BoolArray:
+    """Whether every coordinate of a sample is a number, and a length in any unit: below 1e100, ``[N]``."""
+    return np.asarray((np.abs(position) < _LARGEST).all(axis=1), dtype=np.bool_)
 
 
 def find_repeats(times: Float64Array, position: Float64Array, rows: IntArray) -> Finding | None:

@@ -211,9 +211,12 @@ def _interpolated(
     if method == "cubic" and len(times) > 2:
         whole = np.isfinite(moved).all(axis=0)
         steps = np.diff(times)
+        unit = float(clock[-1]) / len(steps)  # keeps the spline's equations well conditioned
         safe = whole & (steps.max() <= _UNEVEN * steps.min()) & (np.diff(moved, axis=0) != 0).all(axis=0)
-        made[:, safe] = _spline(clock, moved[:, safe], wanted - times[0])
-        made[:, whole & ~safe] = _akima(clock, moved[:, whole & ~safe], wanted - times[0])
+        if safe.any():
+            made[:, safe] = _spline(clock / unit, moved[:, safe], (wanted - times[0]) / unit)
+        if (whole & ~safe).any():
+            made[:, whole & ~safe] = _akima(clock, moved[:, whole & ~safe], wanted - times[0])
     return made + base
 
 

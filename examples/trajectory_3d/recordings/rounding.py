@@ -16,6 +16,7 @@ _TOLERANCE = 1e-3  # of a grid step
 _MOST_VALUES = 20_000
 _COARSE = 0.1  # of the median movement between samples
 _METRES_PER_DEGREE = 111_194.9  # along a great circle of a sphere of 6371 km
+_FARTHEST = 1e9  # metres from an origin on the ground
 _GEODETIC_NOISE = (1e-10, 1e-10, 1e-5)  # degrees, degrees, metres: what the way back from local metres loses
 
 
@@ -56,7 +57,7 @@ def resolution(trajectory: Trajectory) -> tuple[float | None, ...]:
     plane hides their rounding; degrees become metres on the ground.
     """
     origin = trajectory.origin
-    if origin is None or trajectory.dimensions != 3:
+    if origin is None or trajectory.dimensions != 3 or _beyond_earth(trajectory):
         return tuple(grid_step(column) for column in trajectory.position.T)
     latitude, longitude, altitude = to_geodetic(trajectory.position * trajectory.metres, origin).T
     east = _METRES_PER_DEGREE * float(np.cos(np.radians(origin.latitude)))
@@ -64,6 +65,10 @@ def resolution(trajectory: Trajectory) -> tuple[float | None, ...]:
     scaled = [step and step * scale for step, scale in zip(steps, (east, _METRES_PER_DEGREE), strict=True)]
     in_metres = (*scaled, grid_step(altitude, _GEODETIC_NOISE[2]))
     return tuple(step and step / trajectory.metres for step in in_metres)
+
+
+def _beyond_earth(trajectory: Trajectory) -> bool:
+    return float(np.abs(trajectory.position).max(initial=0.0)) * trajectory.metres > _FARTHEST
 
 
 def find_rounding(trajectory: Trajectory, rows: IntArray, steps: tuple[float | None, ...]) -> Finding | None:

@@ -17,6 +17,7 @@ from examples.trajectory_3d.recordings.findings import Finding, Kind, counted, s
 from examples.trajectory_3d.recordings.joining import joined
 from examples.trajectory_3d.recordings.mending import gap_limit, mend
 from examples.trajectory_3d.recordings.noise import ORDERS, differences, noise_from
+from examples.trajectory_3d.recordings.position_traps import are_there
 from examples.trajectory_3d.recordings.quantiles import Quantiles
 from examples.trajectory_3d.recordings.resampling import GAP_STEPS
 from examples.trajectory_3d.recordings.rounding import resolution
@@ -162,7 +163,7 @@ class _Sums:
         """Count rows ``[n]``, ``[n, D]``."""
         places = np.arange(self.rows, self.rows + len(times))
         self.rows += len(times)
-        there = np.isfinite(position.sum(axis=1))  # cheaper than each; a sum that overflows is no position
+        there = are_there(position)
         if not there.all():
             self._note("lost", places, ~there)
             times, position, places = times[there], position[there], places[there]

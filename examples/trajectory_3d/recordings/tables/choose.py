@@ -26,6 +26,7 @@ _TRACK_KEYS = word_list(  # the first that is there is taken
 _ROW_KEYS = frozenset(("id", "uid", "uuid"))  # may as well number the rows
 _COURSE_BESIDE = frozenset(("groundspeed", "heading", "speed", "verticalrate", "gs", "velocity"))
 _SHOWN = 12
+_WIDEST = 64  # vector
 
 
 @dataclass(frozen=True)
@@ -116,9 +117,9 @@ def resolve(sample: Table, wanted: str, option: str) -> list[int]:
                     expected=f"a number for --{option}",
                 )
             return found
-    for width in range(1, len(names) + 1):
+    for width in range(min(len(names), _WIDEST), 0, -1):
         parts = part_names(text, width)
-        if all(part in names for part in parts) and f"{text}_{width + 1}" not in names:
+        if all(part in names for part in parts):
             return [names.index(part) for part in parts]
     if text.isdigit() and 1 <= int(text) <= len(sample.names):
         return [int(text) - 1]

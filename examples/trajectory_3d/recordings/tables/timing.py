@@ -114,7 +114,7 @@ def find_timing(sample: Table, options: ReadOptions, taken: Sequence[int]) -> Ti
         return composite
     if best:
         timing = timing_of(sample, best[0], replace(options, rate=None), taken)
-        others = [sample.title(each) for each in best[1:]]
+        others = [sample.title(each) for each in best[1:] if each not in timing.columns]
         notes = list(timing.notes)
         if others:
             notes.append(f"times are from {sample.title(timing.columns[0])}, not from {', '.join(others)}")
