@@ -84,7 +84,7 @@ def prepare(data: Path, folder: Path) -> dict[str, Recording]:
             if held:
                 write(
                     folder / part / f"{recording.name}.parquet",
-                    [_track(n, each) for n, each in enumerate(held)],
+                    [_track(f"{recording.name}/{n}", each) for n, each in enumerate(held)],
                 )
     return used
 
@@ -109,9 +109,10 @@ def share_out(pieces: Sequence[Float64Array]) -> dict[str, list[Float64Array]]:
     return parts
 
 
-def _track(number: int, points: Float64Array) -> Trajectory:
+def _track(name: str, points: Float64Array) -> Trajectory:
+    """A piece under a name that says its recording, as ``trajectory-3d-data split`` names tracks."""
     times = np.arange(len(points), dtype=np.float64)  # a second a step: nothing here is a speed
-    return Trajectory(times, points, unit="m", track=str(number))
+    return Trajectory(times, points, unit="m", track=name)
 
 
 def fine_tune(folder: Path, output: Path, overrides: Sequence[str]) -> Path:
