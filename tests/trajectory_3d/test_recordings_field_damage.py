@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from field_samples import samples
+from field_samples import kmz, samples
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -112,6 +112,22 @@ def test_a_cut_file_of_these_formats_is_never_taken_for_whole(tmp_path, name):
         except RecordingError:
             continue
         assert all(track.notes for track in found)
+
+
+def test_mutated_archives(tmp_path):
+    path, content = tmp_path / "a.kmz", kmz()
+    near_end = st.integers(len(content) - 100, len(content) - 1)
+
+    @_QUIET
+    @given(st.lists(st.tuples(st.integers(0, len(content) - 1) | near_end, st.integers(0, 255)), min_size=1))
+    def check(edits):
+        damaged = bytearray(content)
+        for place, value in edits:
+            damaged[place] = value
+        path.write_bytes(damaged)
+        _survives(path, ReadOptions(format="kml", rate=1.0))
+
+    check()
 
 
 def test_a_velocity_before_the_first_epoch_is_an_error(tmp_path):
