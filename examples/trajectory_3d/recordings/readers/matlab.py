@@ -1,11 +1,10 @@
-"""MATLAB's files: versions 5 to 7 by SciPy, 7.3 as HDF5."""
+"""MATLAB's files: versions 5 to 7, and 7.3 as HDF5."""
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +22,7 @@ from examples.trajectory_3d.recordings.tables.arrays import (
     upright,
 )
 from examples.trajectory_3d.recordings.tables.hdf5_content import open_hdf5
+from examples.trajectory_3d.recordings.tables.mat5 import Value, load_mat5
 from examples.trajectory_3d.recordings.trajectory import Trajectory
 
 _NAME = "mat"
@@ -85,35 +85,25 @@ def _tracks_of_cells(
 
 
 def _variables_5(source: Source) -> dict[str, AnyArray | list[AnyArray]]:
-    import scipy.io  # noqa: PLC0415
-
-    content = source.read()
     try:
-        found = scipy.io.loadmat(cast("str", io.BytesIO(content)), struct_as_record=True, squeeze_me=False)
-    except Exception as error:  # SciPy raises of every kind where content is damaged
-        raise RecordingError(
-            source.path, f"no MATLAB file ({error})", expected="versions 5 to 7.3"
-        ) from error
-    result: dict[str, AnyArray | list[AnyArray]] = {}
-    for name, value in found.items():
-        if not name.startswith("__") and isinstance(value, np.ndarray):
-            result |= _flat(name, value)
-    return result
+        found = load_mat5(source.read())
+    except ValueError as error:
+        if isinstance(error, RecordingError):
+            raise
+        raise RecordingError(source.path, f"damaged: {error}", expected="MATLAB variables") from error
+    return {key: each for name, value in found.items() for key, each in _flat(name, value).items()}
 
 
-def _flat(name: str, value: AnyArray) -> dict[str, AnyArray | list[AnyArray]]:
+def _flat(name: str, value: Value) -> dict[str, AnyArray | list[AnyArray]]:
     """A variable, the fields of a structure, or the matrices of a cell array."""
-    if value.dtype.names is not None:
-        if value.size != 1:
-            return {}
-        parts = [
-            _flat(f"{name}/{field}", np.asarray(value.reshape(-1)[0][field])) for field in value.dtype.names
-        ]
+    if isinstance(value, dict):
+        parts = [_flat(f"{name}/{field}", each) for field, each in value.items()]
         return {key: each for part in parts for key, each in part.items()}
-    if value.dtype == object:
-        matrices = _matrices([np.asarray(each) for each in value.reshape(-1, order="F")])
+    if isinstance(value, list):
+        arrays = [each for each in value if isinstance(each, np.ndarray)]
+        matrices = _matrices(arrays) if len(arrays) == len(value) else []
         return {name: matrices} if matrices else {}
-    return {name: _shaped(value)}
+    return {} if value is None else {name: _shaped(value)}
 
 
 def _matrices(cells: Sequence[AnyArray]) -> list[AnyArray]:

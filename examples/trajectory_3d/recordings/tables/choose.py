@@ -13,7 +13,7 @@ from examples.trajectory_3d.recordings.tables.axes import Axes, chosen_axes, fin
 from examples.trajectory_3d.recordings.tables.cells import floats, labels, plain
 from examples.trajectory_3d.recordings.tables.names import parse_name, word_list
 from examples.trajectory_3d.recordings.tables.table import Table, part_names
-from examples.trajectory_3d.recordings.tables.timing import Timing, find_timing, timing_of
+from examples.trajectory_3d.recordings.tables.timing import Timing, dated_timing, find_timing, timing_of
 from m.config import nearest_hint
 
 _TRACK_KEYS = word_list(  # the first that is there is taken
@@ -26,6 +26,7 @@ _TRACK_KEYS = word_list(  # the first that is there is taken
 _ROW_KEYS = frozenset(("id", "uid", "uuid"))  # may as well number the rows
 _COURSE_BESIDE = frozenset(("groundspeed", "heading", "speed", "verticalrate", "gs", "velocity"))
 _SHOWN = 12
+_WIDEST = 64  # vector
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ def choose(sample: Table, options: ReadOptions) -> Layout:
     used += timing.columns
     notes: list[str] = []
     if track is None and sample.named:
-        track = _named_track(sample, used, notes)
+        track = _named_track(sample, timing, used, notes)
     names = (*_position_names(sample, axes, options), *(_own_name(sample, each) for each in extra))
     return Layout(
         timing,
@@ -116,9 +117,9 @@ def resolve(sample: Table, wanted: str, option: str) -> list[int]:
                     expected=f"a number for --{option}",
                 )
             return found
-    for width in range(1, len(names) + 1):
+    for width in range(min(len(names), _WIDEST), 0, -1):
         parts = part_names(text, width)
-        if all(part in names for part in parts) and f"{text}_{width + 1}" not in names:
+        if all(part in names for part in parts):
             return [names.index(part) for part in parts]
     if text.isdigit() and 1 <= int(text) <= len(sample.names):
         return [int(text) - 1]
@@ -200,23 +201,25 @@ def _in_feet(sample: Table) -> bool:
     return {"groundspeed", "verticalrate", "altitude"} <= keys and bool({"icao24", "callsign"} & keys)
 
 
-def _named_track(sample: Table, used: Sequence[int], notes: list[str]) -> int | None:
+def _named_track(sample: Table, timing: Timing, used: Sequence[int], notes: list[str]) -> int | None:
     keys = {i: parse_name(name).key for i, name in enumerate(sample.names) if i not in used}
     every = {parse_name(name).key for name in sample.names}
     for key in _TRACK_KEYS:
         found = [i for i, each in keys.items() if each == key]
         if not found or (key == "track" and every & _COURSE_BESIDE):  # a course over ground
             continue
-        if key in _ROW_KEYS and _numbers_rows(sample, found[0]):
+        if key in _ROW_KEYS and _numbers_rows(sample, found[0], timing):
             notes.append(f"column {sample.title(found[0])} numbers the rows and is not used")
             continue
         return found[0]
     return None
 
 
-def _numbers_rows(sample: Table, index: int) -> bool:
-    _, texts = labels(sample, index)
-    return len(sample) > 2 and len(texts) == len(sample)
+def _numbers_rows(sample: Table, index: int, timing: Timing) -> bool:
+    """Whether a column has another value in every row, and not because many move at the same times."""
+    if len(sample) <= 2 or len(labels(sample, index)[1]) < len(sample):
+        return False
+    return not timing.columns or 2 * len(labels(sample, timing.columns[-1])[1]) > len(sample)
 
 
 def _no_times(sample: Table, options: ReadOptions) -> Timing:
@@ -237,6 +240,8 @@ def _by_place(
     These are t, x, y, z, where t alone rises at every row and does not just count rows; t, x likewise; and
     up to three columns at a given rate. Anything else may be several things.
     """
+    if timing is None:
+        timing = dated_timing(sample, taken if axes is None else [*taken, *axes.columns])
     if timing is None and axes is not None:
         timing = _no_times(sample, options)
     free = [i for i in range(len(sample.names)) if i not in taken]

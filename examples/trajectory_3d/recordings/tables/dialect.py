@@ -60,7 +60,13 @@ class Dialect:
     def sample(self, path: Path) -> Table:
         """The first rows as a table, with columns of whole numbers, numbers or texts."""
         columns = [[row[i] for row in self.rows] for i in range(self.width)]
-        return Table(path, self.names, tuple(_column(cells, self.decimal) for cells in columns), self.named, line_of=lambda row: self.lines[row])
+        return Table(
+            path,
+            self.names,
+            tuple(_column(cells, self.decimal) for cells in columns),
+            self.named,
+            line_of=lambda row: self.lines[row],
+        )
 
 
 def split(line: str, separator: str) -> list[str]:
