@@ -16,7 +16,7 @@ KITTI = b"""1 0 0 0.5 0 1 0 -0.25 0 0 1 4
 0 -1 0 0.75 1 0 0 -0.5 0 0 1 5
 1 0 0 1.0 0 1 0 -0.75 0 0 1 6
 """
-EUROC = b"""#timestamp [ns], p_RS_R_x [m], p_RS_R_y [m], p_RS_R_z [m], q_RS_w [], q_RS_x [], q_RS_y [], q_RS_z []
+EUROC = b"""#timestamp [ns], p_RS_R_x [m], p_RS_R_y [m], p_RS_R_z [m], q_RS_w [], q_RS_x [], q_RS_y [], q_RS_z
 1520531124177875537,0.8,-0.2,1.2,1,0,0,0
 1520531124186208537,0.9,-0.3,1.3,1,0,0,0
 """
@@ -259,7 +259,8 @@ def ulog(instances: int = 2, samples: int = 3) -> bytes:
     def message(kind: str, body: bytes) -> bytes:
         return struct.pack("<HB", len(body), ord(kind)) + body
 
-    layout = b"vehicle_local_position:uint64_t timestamp;float x;float y;float z;float vx;float vy;float vz;bool xy_valid;bool z_valid;"
+    layout = b"vehicle_local_position:uint64_t timestamp;float x;float y;float z;float vx;float vy;float vz;"
+    layout += b"bool xy_valid;bool z_valid;uint8_t[2] _padding0;"
     content = (
         b"ULog\x01\x12\x35\x01" + struct.pack("<Q", 1000) + message("B", bytes(40)) + message("F", layout)
     )

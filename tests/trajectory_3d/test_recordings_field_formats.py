@@ -148,7 +148,7 @@ def test_trc_lost_markers_are_nan_and_its_unit_is_the_header_s(tmp_path):
     assert left.times.tolist() == [0.0, 0.01, 0.02]
     assert not left.notes
     by_commas = _read(tmp_path, TRC.replace(b"\t", b","))
-    assert [each.points.tolist() for each in by_commas][0] == left.points.tolist()
+    assert by_commas[0].points.tolist() == left.points.tolist()
 
 
 def test_trc_notes_a_header_that_lies_and_a_marker_that_was_never_seen(tmp_path):
@@ -192,10 +192,12 @@ def _naive_matrix(channels: list[str], values: list[float], offset: list[float])
     return result
 
 
-def _naive_bvh(text: str) -> dict[str, list[list[float]]]:
-    head, _, motion = text.partition("MOTION")
-    joints, stack, words = [], [], head.split()
+def _naive_skeleton(words: list[str]) -> list[dict | None]:
+    """Joints in their order, None for an end site."""
+    joints: list[dict | None] = []
+    stack: list[int] = []
     for index, word in enumerate(words):
+        last = joints[-1] if joints else None
         if word in {"ROOT", "JOINT"}:
             joints.append({"name": words[index + 1], "parent": stack[-1] if stack else None, "channels": []})
         elif word == "End":
@@ -204,12 +206,18 @@ def _naive_bvh(text: str) -> dict[str, list[list[float]]]:
             stack.append(len(joints) - 1)
         elif word == "}":
             stack.pop()
-        elif word == "OFFSET" and joints[-1] is not None:
-            joints[-1]["offset"] = [float(each) for each in words[index + 1 : index + 4]]
+        elif word == "OFFSET" and last is not None:
+            last["offset"] = [float(each) for each in words[index + 1 : index + 4]]
         elif word == "CHANNELS":
-            joints[-1]["channels"] = words[index + 2 : index + 2 + int(words[index + 1])]
+            last["channels"] = words[index + 2 : index + 2 + int(words[index + 1])]
+    return joints
+
+
+def _naive_bvh(text: str, frames: int | None = None) -> dict[str, list[list[float]]]:
+    head, _, motion = text.partition("MOTION")
+    joints = _naive_skeleton(head.split())
     result: dict[str, list[list[float]]] = {}
-    for line in motion.strip().splitlines()[2:]:
+    for line in motion.strip().splitlines()[2:][:frames]:
         values, place, world = [float(each) for each in line.split()], 0, {}
         for index, joint in enumerate(joints):
             if joint is None:
@@ -311,11 +319,10 @@ def test_c3d_equals_what_ezc3d_reads(tmp_path):
         assert np.array_equal(track.points, reference[:3, index].T, equal_nan=True)
 
 
-# --- ULog and the libraries that only some formats need ---
+# --- ULog ---
 
 
 def test_ulog_gives_every_instance_in_north_east_down(tmp_path):
-    pytest.importorskip("pyulog")
     first, second = _read(tmp_path, ulog())
     assert (first.frame, first.unit, first.clock) == ("ned", "m", "elapsed")
     assert first.track == "vehicle_local_position 0"
@@ -325,15 +332,30 @@ def test_ulog_gives_every_instance_in_north_east_down(tmp_path):
 
 
 def test_ulog_that_was_cut_off_says_so(tmp_path):
-    pytest.importorskip("pyulog")
     (track,) = _read(tmp_path, ulog(instances=1)[:-3])
     assert len(track) == 2
     assert "the file ends within a message; it was cut off" in track.notes
 
 
-@pytest.mark.parametrize(("name", "library"), [("ulog", "pyulog"), ("fit", "fitdecode")])
-def test_a_missing_library_says_how_to_get_it(tmp_path, monkeypatch, name, library):
-    file, content, _ = samples()[name]
-    monkeypatch.setitem(sys.modules, library, None)
+def test_ulog_equals_what_pyulog_reads(tmp_path):
+    pyulog = pytest.importorskip("pyulog")
+    path = tmp_path / "a.ulg"
+    path.write_bytes(ulog())
+    for track, data in zip(read(path), pyulog.ULog(str(path)).data_list, strict=True):
+        assert np.array_equal(track.points, np.stack([data.data[name] for name in track.names], axis=1))
+        assert track.stamps_ns().tolist() == [1000 * int(stamp) for stamp in data.data["timestamp"]]
+
+
+def test_ulog_goes_on_after_a_corrupt_part_and_says_so(tmp_path):
+    whole = ulog(instances=1, samples=4)
+    size = len(ulog(instances=1, samples=5)) - len(whole)
+    sync = b"\x08\x00S\x2f\x73\x13\x20\x25\x0c\xbb\x12"
+    (track,) = _read(tmp_path, whole[:-size] + b"\x02\x00\x07garbage" + sync + whole[-size:])
+    assert (len(track), track.notes[0]) == (4, "parts of the file are corrupt and left out")
+
+
+def test_a_missing_library_says_how_to_get_it(tmp_path, monkeypatch):
+    file, content, _ = samples()["fit"]
+    monkeypatch.setitem(sys.modules, "fitdecode", None)
     with pytest.raises(RecordingError, match=re.escape("pip install 'm-trajectory[formats]'")):
         _read(tmp_path, content, name=file)

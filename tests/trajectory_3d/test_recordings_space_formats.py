@@ -159,7 +159,7 @@ def test_oem_xml_faults(tmp_path, old, new, line, words):
 
 
 def _published_cases():
-    """Element sets and states (minutes, km, km/s) of the verification of Vallado et al. that `sgp4` carries."""
+    """Element sets and states (minutes, km, km/s) of the published verification, which `sgp4` carries."""
     package = files("sgp4")
     lines = [
         line
@@ -178,6 +178,10 @@ def _published_cases():
         yield first[:69], second[:69], states[str(int(first[2:7]))]
 
 
+def _checksum(line: str) -> str:
+    return str(sum(int(each) if each.isdigit() else each == "-" for each in line[:68]) % 10)
+
+
 def test_tle_gives_the_published_states_of_sgp4(tmp_path):
     tried = 0
     for first, second, states in _published_cases():
@@ -186,11 +190,9 @@ def test_tle_gives_the_published_states_of_sgp4(tmp_path):
         whole = np.isclose(table[:, 0], np.arange(len(table)) * step)
         if not step or not whole.all() or first[2:7] in {"33333", "33334", "33335"}:  # those are to fail
             continue
-        try:
-            (track,) = _read(tmp_path, f"{first}\n{second}\n".encode(), rate=1 / (60 * step))
-        except RecordingError as error:
-            assert "checksum" in str(error)  # some cases were edited by hand
+        if any(_checksum(line) != line[68] for line in (first, second)):  # some cases were edited by hand
             continue
+        (track,) = _read(tmp_path, f"{first}\n{second}\n".encode(), rate=1 / (60 * step))
         count = min(len(table), len(track))
         known = np.isfinite(track.points[:count, 0])
         assert known.sum() > 2

@@ -85,14 +85,34 @@ def test_json(write, content):
     check(write(gzip.compress(text.encode()), "b.json.gz"), "json", **options)
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        [{"id": "a", "samples": RECORDS}, {"id": "b", "samples": RECORDS}],
+        {
+            "tracks": [
+                {"name": "a", "time": TIMES.tolist(), "xyz": POINTS.tolist()},
+                {"name": "b", "time": TIMES.tolist(), "xyz": POINTS.tolist()},
+            ]
+        },
+        {"a": RECORDS, "b": RECORDS},
+    ],
+    ids=["objects with records", "objects with lists", "keys"],
+)
+def test_json_with_a_table_for_each_track(write, content):
+    tracks = check(write(json.dumps(content), "a.json"), "json")
+    assert [track.track for track in tracks] == ["a", "b"]
+
+
 def test_json_faults(write):
     for text, message in {
         '[{"time": 0, "x": 1},\n {"time": 1 "x"}]': ":2:13: ",
         "[]": "no table",
         '{"a": {"b": 1}}': "no table",
-        '{"a": [{"time": 1, "x": 1}], "b": [{"time": 1, "x": 1}]}': "2 tables",
+        '{"a": [{"time": 1, "x": 1}], "b": [{"time": 1, "y": 1}]}': "2 tables",
         '[{"time": 0, "x": "much"}, {"time": 1, "x": 2}]': "row 1 of column 'x': 'much'",
-        '[{"time": 0, "x": 1}, 3]': "",
+        '[{"time": 0, "x": 1}, 3]': "no table",
+        '{"type": "Feature", "geometry": {"coordinates": [[1, 2], [3, 4]]}}': "GeoJSON",
         "[" * 100_000: "nested",
     }.items():
         with pytest.raises(RecordingError, match=message):

@@ -248,6 +248,18 @@ def test_an_id_of_rows_is_no_track(table):
     assert len(table("id,time,x,y,z\n1,0,1,2,3\n2,1,1,2,3\n3,2,1,2,3\n")) == 1
 
 
+def test_ids_that_all_move_at_once_are_tracks(table):
+    text = "".join(f"{i},{t},{i},0,0\n" for t in range(4) for i in range(500))
+    assert len(table(f"id,time,x,y,z\n{text}")) == 500
+
+
+def test_the_one_column_of_dates_is_the_time_whatever_its_name(table):
+    track = one(table("Zeit;x;y;z\n2018-05-09T14:59:05Z;1;2;3\n2018-05-09T14:59:06Z;1;2;3\n"))
+    assert track.start_ns == unix_ns(2018, 5, 9, 14, 59, 5)
+    bare = one(table("2018-05-09T14:59:05Z 1 2 3\n2018-05-09T14:59:06Z 1 2 3\n"))
+    assert (bare.start_ns, bare.points.shape) == (track.start_ns, (2, 3))
+
+
 def test_missing_cells_are_lost_points_and_rows_without_time_go(table):
     track = one(table("time,x,y,z\n0,1,,3\n,4,5,6\n2,NaN,null,NA\n3, ,1,inf\n"))
     np.testing.assert_array_equal(track.times, [0, 2, 3])

@@ -1,6 +1,5 @@
 """Files of tables that are damaged, cut or random give a `RecordingError`, and nothing else."""
 
-import contextlib
 import gzip
 import io
 import json
@@ -39,8 +38,7 @@ quick = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCh
 
 def _binary(write):
     stream = io.BytesIO()
-    write(stream)
-    return stream.getvalue()
+    return write(stream) or stream.getvalue()
 
 
 def _hdf5(stream):
@@ -49,16 +47,20 @@ def _hdf5(stream):
 
 
 def _netcdf(stream):
-    with contextlib.closing(scipy.io.netcdf_file(stream, "w")) as file:
-        file.createDimension("n", 3)
-        for name in ("time", "x", "y", "z"):
-            file.createVariable(name, "f8", ("n",))[:] = [0, 1, 2]
-        file.flush()
-        stream.seek(0)
-        content = stream.read()
-        stream.close = lambda: None
-    stream.seek(0)
-    stream.write(content)
+    file = scipy.io.netcdf_file(stream, "w")
+    file.createDimension("n", 3)
+    for name in ("time", "x", "y", "z"):
+        file.createVariable(name, "f8", ("n",))[:] = [0, 1, 2]
+    file.flush()
+    return stream.getvalue()  # the file closes the stream
+
+
+def _netcdf_4(stream):
+    with h5py.File(stream, "w") as file:
+        file.attrs["_NCProperties"] = "version=2"
+        for name in ("time", "x", "y"):
+            file[name] = np.arange(3.0)
+        file["time"].attrs["units"] = "days since 2000-01-01"
 
 
 TABLE = {"time": np.arange(9.0), "x": np.ones(9), "y": np.ones(9), "z": np.zeros(9)}
@@ -76,6 +78,8 @@ SAMPLES = {
     "npz": _binary(lambda stream: np.savez(stream, **TABLE)),
     "mat": _binary(lambda stream: scipy.io.savemat(stream, TABLE)),
     "hdf5": _binary(_hdf5),
+    "netcdf": _binary(_netcdf),
+    "netcdf4": _binary(_netcdf_4),
     "rtklib": b"%  GPST  latitude(deg) longitude(deg) height(m) Q\n2270 1.5 47 11 5 1\n2270 2.5 47 11 6 2\n",
     "vicon": b"Trajectories\n50\n,,A\nFrame,Sub Frame,X,Y,Z\n,,mm,mm,mm\n1,0,1,2,3\n2,0,1,2,\n",
     "seaexplorer": b"Timestamp;NavState;Depth;Lat;Lon;\n08/09/2020 18:21:47;1;9;5142.3;-12813.4;\n",
@@ -99,7 +103,7 @@ def test_samples_are_read(tmp_path, name):
     path = tmp_path / "a"
     path.write_bytes(SAMPLES[name])
     found = find_format(Source(path), ReadOptions()).name
-    assert found == {"dates": "csv"}.get(name, name)
+    assert found == {"dates": "csv", "netcdf4": "netcdf"}.get(name, name)
     assert sum(map(len, read(path, ReadOptions(rate=10) if name == "npy" else None))) >= 1
 
 

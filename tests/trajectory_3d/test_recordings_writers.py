@@ -19,11 +19,12 @@ _VALUES = st.one_of(st.floats(-1e9, 1e9), st.just(float("nan")), st.floats(-1e-3
 _PLACES = st.tuples(st.floats(-80, 80), st.floats(-179, 179), st.floats(-400, 12_000))
 
 
+_NAMES = st.sampled_from([("x",), ("x", "y"), ("x", "y", "z"), ("x", "y", "z", "vx", "odd name")])
+
+
 @st.composite
-def tracks(draw, *, names=None, geodetic=False, clocks=CLOCKS, smallest=1):
-    columns = draw(
-        names or st.sampled_from([("x",), ("x", "y"), ("x", "y", "z"), ("x", "y", "z", "vx", "odd name")])
-    )
+def tracks(draw, *, names=_NAMES, geodetic=False, clocks=CLOCKS, smallest=1):
+    columns = draw(names)
     count = draw(st.integers(smallest, 6))
     steps = draw(st.lists(st.integers(-1_000_000, 10**12), min_size=count, max_size=count))
     stamps = np.cumsum([0, *steps])[:count]
@@ -130,9 +131,7 @@ def test_geojson_is_read_back_as_it_was(tmp_path_factory, written):
     for feature, track in zip(content["features"], written, strict=True):
         known = int(np.isfinite(track.points[:, :3]).all(axis=1).sum())
         kind = None if feature["geometry"] is None else feature["geometry"]["type"]
-        assert kind == {0: None, 1: "Point"}.get(
-            known, "LineString"
-        )  # RFC 7946: a line has two points or more
+        assert kind == {0: None, 1: "Point"}.get(known, "LineString")
         assert len(feature["properties"].get("times", range(known))) == known
 
 

@@ -17,6 +17,7 @@ from examples.trajectory_3d.recordings.geodesy import to_local
 from examples.trajectory_3d.recordings.options import ReadOptions
 from examples.trajectory_3d.recordings.trajectory import NANOSECONDS, Clock, Origin, relative
 
+_HIGHEST = 1e9  # metres; beyond the Moon nothing has a latitude
 _UNIX_FROM = 100_000_000 * NANOSECONDS  # 1973; no recording runs for three years from zero
 
 
@@ -148,11 +149,13 @@ def only_metres(path: Path, options: ReadOptions) -> None:
         )
 
 
-def check_degrees(latitude: float, longitude: float) -> str | None:
-    """What is wrong with a place on Earth; None when nothing is."""
+def check_place(latitude: float, longitude: float, altitude: float) -> str | None:
+    """What is wrong with degrees and metres on Earth; None when nothing is, as with an altitude of NaN."""
     if not -90 <= latitude <= 90:
         return f"latitude {latitude:g}"
-    return None if -360 <= longitude <= 360 else f"longitude {longitude:g}"
+    if not -360 <= longitude <= 360:
+        return f"longitude {longitude:g}"
+    return f"altitude {altitude:g}" if abs(altitude) > _HIGHEST else None
 
 
 def floats(values: npt.ArrayLike, columns: int) -> Float64Array:

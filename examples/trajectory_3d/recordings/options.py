@@ -30,7 +30,7 @@ class ReadOptions:
         track: column that says who moved.
         separator: between cells.
         header: whether the first line names the columns.
-        rate: samples a second, for files without times.
+        rate: samples a second, for files without times; the column of `time`, if given too, counts samples.
         unit: of the position, a key of `LENGTH_UNITS`.
         time_unit: of the stamps, a key of `TIME_UNITS`.
         frame: axes of the position.

@@ -88,6 +88,13 @@ class Row:
 
     def numbers(self, first: int, last: int, expected: str = "a number") -> list[float]:
         """Cells ``first`` to before ``last`` as numbers."""
+        if last <= len(self.cells) and self.text.isascii() and "_" not in self.text:
+            try:  # at one go; what `float` takes and `parse_number` does not is ruled out
+                values = list(map(float, self.cells[first:last]))
+            except ValueError:
+                values = []
+            if len(values) == last - first and all(map(math.isfinite, values)):
+                return values
         return [self.number(cell, expected) for cell in range(first, last)]
 
     def nanoseconds(self, cell: int, expected: str = "a time in seconds") -> int:

@@ -109,8 +109,10 @@ def track_from(values: object) -> Trajectory:
 
 
 def _is_value(value: object) -> bool:
-    if value is None or type(value) is float:
+    if value is None:
         return True
+    if type(value) is float:
+        return math.isfinite(value)
     return type(value) is int and abs(value) < 10**300
 
 

@@ -68,7 +68,8 @@ class _File:
             halves = np.frombuffer(data[:whole], dtype="<u2").reshape(-1, 2)[:, ::-1]
             values = np.ascontiguousarray(halves).view("<f4").ravel().astype(np.float64) / 4
         else:
-            values = np.frombuffer(data[:whole], dtype=self.order + "f4").astype(np.float64)
+            with np.errstate(invalid="ignore"):  # some patterns of bits are NaN that warn
+                values = np.frombuffer(data[:whole], dtype=self.order + "f4").astype(np.float64)
         return values
 
     def text(self, group: str, name: str) -> list[str]:

@@ -16,7 +16,7 @@ import numpy as np
 
 from examples.trajectory_3d.arrays import Float64Array
 from examples.trajectory_3d.recordings.assembly import (
-    check_degrees,
+    check_place,
     distinct,
     local_points,
     only_metres,
@@ -171,7 +171,7 @@ def _places(coordinates: object, where: str) -> Float64Array:
         ):
             raise ValueError(f"{where}: point {len(rows)} is no list of longitude, latitude and altitude")
         longitude, latitude, altitude = (float(part) for part in [*each, math.nan][:3])
-        wrong = check_degrees(latitude, longitude)
+        wrong = check_place(latitude, longitude, altitude)
         if wrong:
             raise ValueError(f"{where}: {wrong} of point {len(rows)}")
         rows.append((latitude, longitude, altitude))

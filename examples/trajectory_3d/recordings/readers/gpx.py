@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 
-from examples.trajectory_3d.recordings.assembly import check_degrees, only_metres
+from examples.trajectory_3d.recordings.assembly import check_place, only_metres
 from examples.trajectory_3d.recordings.epochs import iso_ns
 from examples.trajectory_3d.recordings.errors import RecordingError
 from examples.trajectory_3d.recordings.options import ReadOptions
@@ -79,7 +79,7 @@ def _place(source: Source, point: Element) -> tuple[float, float, float]:
         except ValueError as error:
             raise point.fault(source.path, f"{name} is {shown(text)}", "a number") from error
     latitude, longitude, altitude = values
-    wrong = check_degrees(latitude, longitude) if not math.isnan(latitude + longitude) else "a NaN"
+    wrong = check_place(latitude, longitude, altitude) if not math.isnan(latitude + longitude) else "a NaN"
     if wrong:
-        raise point.fault(source.path, wrong, "degrees on Earth")
+        raise point.fault(source.path, wrong, "degrees and metres on Earth")
     return latitude, longitude, altitude

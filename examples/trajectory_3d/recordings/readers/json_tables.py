@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,8 @@ from examples.trajectory_3d.recordings.options import ReadOptions
 from examples.trajectory_3d.recordings.registry import Match, register_format
 from examples.trajectory_3d.recordings.source import Source
 from examples.trajectory_3d.recordings.tables.arrays import plain_table, stated_rate, tracks_of_rows
-from examples.trajectory_3d.recordings.tables.assemble import SAMPLE, Assembler, join, tracks_of
-from examples.trajectory_3d.recordings.tables.choose import choose
+from examples.trajectory_3d.recordings.tables.assemble import SAMPLE, Assembler, check_placed, join
+from examples.trajectory_3d.recordings.tables.choose import Layout, choose
 from examples.trajectory_3d.recordings.tables.table import Column, Table, part_names
 from examples.trajectory_3d.recordings.trajectory import Trajectory
 
@@ -25,6 +26,7 @@ _JSON, _LINES = "json", "jsonl"
 _ROWS = 1 << 17  # lines read at once
 _DEPTH = 6  # of keys above a table
 _MOST_VECTOR = 16
+_IDENTIFIERS = ("track_id", "track", "id", "name", "icao24", "callsign", "label", "uid")
 
 
 def sniff_json(source: Source) -> Match:
@@ -81,61 +83,68 @@ def read_json(source: Source, options: ReadOptions) -> list[Trajectory]:
 
 
 def _tracks(path: Path, content: Any, options: ReadOptions) -> list[Trajectory]:
-    found = list(_find(content, "", 0))
+    if isinstance(content, dict) and content.get("type") in {"Feature", "FeatureCollection"}:
+        raise RecordingError(path, "GeoJSON, whose places have no times", expected="a table of samples")
+    found = list(_find(content, "", {}, 0))
     if not found:
         raise RecordingError(
             path, "no table in the JSON", expected="a list of records, or an object of lists"
         )
-    if len(found) > 1:
-        names = " or ".join(f"'{name}'" for name, _, _ in found[:5])
-        raise RecordingError(path, f"{len(found)} tables, below {names}", expected="one table")
-    _, value, around = found[0]
-    rate = stated_rate({key: np.array(each) for key, each in around.items() if type(each) in {int, float}})
-    table = _table(path, value)
-    if not table.named or rate is not None:
-        return check_all(tracks_of_rows(table, options, _JSON, "", rate))
-    return tracks_of(table, options, _JSON)
-
-
-def check_all(tracks: list[Trajectory]) -> list[Trajectory]:
-    """Tracks as they are; those of a table of its own were checked where they were made."""
+    tables = [_table(path, each.value) for each in found]
+    if len({(table.names, table.named) for table in tables}) > 1:
+        names = " or ".join(f"'{each.key}'" for each in found[:5])
+        raise RecordingError(path, f"{len(found)} tables that differ, below {names}", expected="one table")
+    tracks = []
+    for each, table in zip(found, tables, strict=True):
+        numbers = {key: np.array(value) for key, value in each.around.items() if type(value) in {int, float}}
+        label = each.key if len(found) > 1 else ""
+        tracks += tracks_of_rows(table, options, _JSON, label, stated_rate(numbers))
     return tracks
 
 
-def _find(value: Any, key: str, depth: int) -> Iterator[tuple[str, Any, dict[str, Any]]]:
-    """Tables by the keys above them, with the object round them."""
+@dataclass(frozen=True)
+class _Found:
+    """A table, the keys above it or what its object calls itself, and that object."""
+
+    key: str
+    value: Any
+    around: dict[str, Any]
+
+
+def _find(value: Any, key: str, around: dict[str, Any], depth: int) -> Iterator[_Found]:
     if _is_table(value):
-        yield key, value, {}
+        yield _Found(key, value, around)
     elif isinstance(value, dict) and depth < _DEPTH:
         for name, each in value.items():
-            for found, table, around in _find(each, f"{key}.{name}" if key else name, depth + 1):
-                yield found, table, around or value
+            yield from _find(each, f"{key}.{name}" if key else name, value, depth + 1)
+    elif isinstance(value, list) and depth < _DEPTH and all(isinstance(each, dict) for each in value):
+        for number, each in enumerate(value, start=1):
+            inner = list(_find(each, "", {}, depth + 1))
+            own = next(
+                (str(each[name]) for name in _IDENTIFIERS if isinstance(each.get(name), (str, int))), ""
+            )
+            for place, found in enumerate(inner):
+                yield _Found(
+                    (own or str(number)) + (f".{place + 1}" if place else ""), found.value, found.around
+                )
 
 
 def _is_table(value: Any) -> bool:
     if isinstance(value, list):
-        return (len(value) > 0 and all(isinstance(each, dict) for each in value[:50])) or _is_matrix(value)
-    if not isinstance(value, dict):
+        records = len(value) > 0 and all(isinstance(each, dict) for each in value)
+        return (records and not _has_tables(value[0])) or _is_matrix(value)
+    if not isinstance(value, dict) or _has_tables(value, matrices=False):
         return False
-    lists = [each for each in value.values() if isinstance(each, list) and len(each) > 1 and _is_flat(each)]
-    return (
-        bool(lists)
-        and max(map(len, lists)) * len(lists) > 1
-        and _lengths_agree(lists)
-        and not _has_tables(value)
-    )
-
-
-def _lengths_agree(lists: Sequence[list[Any]]) -> bool:
+    lists = [each for each in value.values() if isinstance(each, list) and len(each) > 1]
     return len(lists) > 1 and len({len(each) for each in lists}) == 1
 
 
-def _has_tables(value: dict[str, Any]) -> bool:
-    return any(isinstance(each, list) and each and isinstance(each[0], dict) for each in value.values())
-
-
-def _is_flat(values: list[Any]) -> bool:
-    return not isinstance(values[0], dict) and (not isinstance(values[0], list) or _is_matrix(values))
+def _has_tables(value: dict[str, Any], matrices: bool = True) -> bool:
+    """Whether an object has lists of objects, or of as many rows that are lists."""
+    lists = [each for each in value.values() if isinstance(each, list) and each]
+    return any(
+        isinstance(each[0], dict) or (matrices and len(each) > 1 and _is_matrix(each)) for each in lists
+    )
 
 
 def _is_matrix(values: list[Any]) -> bool:
@@ -154,7 +163,7 @@ def _table(path: Path, value: Any) -> Table:
         rows = [[_float(path, cell, number) for cell in row] for number, row in enumerate(value)]
         return plain_table(path, np.array(rows, dtype=np.float64))
     if isinstance(value, list):
-        return records_table(path, value, "record")
+        return records_table(path, value)
     length = max(len(each) for each in value.values() if isinstance(each, list))
     columns = {name: each for name, each in value.items() if isinstance(each, list) and len(each) == length}
     return _from_lists(path, columns)
@@ -169,7 +178,7 @@ def _float(path: Path, cell: Any, number: int) -> float:
 
 
 def records_table(
-    path: Path, records: Sequence[Any], what: str, names: dict[str, None] | None = None, first: int = 0
+    path: Path, records: Sequence[Any], names: dict[str, None] | None = None, first: int = 0
 ) -> Table:
     """Records as a table; keys that a record lacks are missing cells, objects in it are keys with a dot.
 
@@ -180,7 +189,7 @@ def records_table(
     for number, record in enumerate(records):
         if not isinstance(record, dict):
             raise RecordingError(
-                path, f"{what} {first + number + 1} is no object", expected="an object of values"
+                path, f"record {first + number + 1} is no object", expected="an object of values"
             )
         flat.append(dict(_leaves(record, "", 0)))
     keys = names or dict.fromkeys(key for record in flat for key in record)
@@ -238,21 +247,28 @@ def stream_lines(source: Source, options: ReadOptions, size: int) -> Iterator[li
     Raises:
         RecordingError: as `read_lines`.
     """
+    for _, pieces in _line_pieces(source, options, size):
+        yield pieces
+
+
+def _line_pieces(
+    source: Source, options: ReadOptions, size: int
+) -> Iterator[tuple[Layout, list[Trajectory]]]:
+    """What the columns are, by the first records, and the tracks of so many records each."""
     assembler: Assembler | None = None
     names: dict[str, None] | None = None
     lines = _records(source)
     row = 0
     while batch := list(islice(lines, max(size, SAMPLE))):
-        numbers = [number for number, _ in batch]
-        table = records_table(source.path, [record for _, record in batch], "record", names, row)
-        table = _with_lines(table, numbers)
+        table = records_table(source.path, [record for _, record in batch], names, row)
+        table = _with_lines(table, [number for number, _ in batch])
         if assembler is None:
             assembler, names = (
                 Assembler(choose(table.slice(0, SAMPLE), options), _LINES),
                 dict.fromkeys(table.names),
             )
         row += len(table)
-        yield assembler.pieces(table)
+        yield assembler.layout, assembler.pieces(table)
 
 
 def _with_lines(table: Table, numbers: Sequence[int]) -> Table:
@@ -266,10 +282,9 @@ def read_lines(source: Source, options: ReadOptions) -> list[Trajectory]:
     Raises:
         RecordingError: a line that is no JSON object (with line and column), columns that cannot be told.
     """
-    tracks = join(track for piece in stream_lines(source, options, _ROWS) for track in piece)
-    if tracks and tracks[0].frame == "enu" and all(np.isnan(track.points).all() for track in tracks):
-        raise RecordingError(source.path, "no sample has a position", expected="at least one")
-    return tracks
+    found = list(_line_pieces(source, options, _ROWS))
+    tracks = join(piece for _, pieces in found for piece in pieces)
+    return check_placed(tracks, found[0][0]) if found else []
 
 
 def _records(source: Source) -> Iterator[tuple[int, Any]]:

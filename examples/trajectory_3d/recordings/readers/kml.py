@@ -10,7 +10,7 @@ import zipfile
 import zlib
 
 from examples.trajectory_3d.recordings.assembly import (
-    check_degrees,
+    check_place,
     only_metres,
     plural,
 )
@@ -144,9 +144,9 @@ def _place(source: Source, element: Element, cells: list[str]) -> _Place:
     except ValueError:
         text = shown(",".join(cells))
         raise element.fault(source.path, f"a point {text}", "longitude,latitude,altitude") from None
-    wrong = check_degrees(latitude, longitude)
+    wrong = check_place(latitude, longitude, altitude)
     if wrong:
-        raise element.fault(source.path, wrong, "degrees on Earth")
+        raise element.fault(source.path, wrong, "degrees and metres on Earth")
     return latitude, longitude, altitude
 
 

@@ -162,7 +162,7 @@ def _position(source: Source, orbits: _Orbits, number: int, line: str) -> None:
 
 def _velocity(source: Source, orbits: _Orbits, number: int, line: str) -> None:
     name = _name(source, number, line)
-    if orbits.stamps.get(name, [None])[-1] != orbits.now or not orbits.velocities:
+    if name not in orbits.stamps or orbits.stamps[name][-1] != orbits.now or not orbits.velocities:
         raise _fault(source, number, 1, f"a velocity of {name} without its position", "a record P before it")
     values = _three(source, number, line)
     if any(values):

@@ -52,7 +52,7 @@ def read(source: Source, options: ReadOptions) -> list[Trajectory]:
         stamps.append(row.nanoseconds(1))
         table.append([_value(row, cell) for cell in range(2, width)])
     times, start = times_of(source.path, stamps)
-    points = floats(table, 3 * len(markers)).reshape(len(table), -1, 3)
+    points = floats(table, 3 * len(markers)).reshape(len(table), len(markers), 3)
     seen: BoolArray = np.asarray(np.isfinite(points).all(axis=2).any(axis=0))
     unit, notes = _notes(facts, points, seen)
     declared = stated(options, unit=unit, frame="xyz")

@@ -81,7 +81,8 @@ def _facts(source: Source) -> Facts | None:
 
 
 def _not_unit(quaternions: Float64Array) -> IntArray:
-    length = np.linalg.norm(quaternions, axis=1)
+    with np.errstate(over="ignore"):
+        length = np.linalg.norm(quaternions, axis=1)
     return np.flatnonzero(np.abs(length - 1) > _UNIT_WITHIN)
 
 

@@ -1,22 +1,24 @@
-"""PX4 ULog: the local position that the estimator logged, decoded by `pyulog`.
+"""PX4 ULog: the local position that the estimator logged.
 
 Source of the format: https://docs.px4.io/main/en/dev_log/ulog_file_format.html. The axes are north, east and
-down; stamps are microseconds since the autopilot was switched on.
+down; stamps are microseconds since the autopilot was switched on. It is read here and not by `pyulog`, which
+does not come to an end on some damaged files.
 """
 
 from __future__ import annotations
 
-import contextlib
-import io
+import re
 import struct
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from examples.trajectory_3d.recordings.assembly import plural, stated, times_of
-from examples.trajectory_3d.recordings.epochs import MOST_NS
 from examples.trajectory_3d.recordings.errors import RecordingError
-from examples.trajectory_3d.recordings.extras import missing_extra
 from examples.trajectory_3d.recordings.options import ReadOptions
 from examples.trajectory_3d.recordings.registry import Match, register_format
 from examples.trajectory_3d.recordings.source import Source
@@ -25,8 +27,37 @@ from examples.trajectory_3d.recordings.trajectory import Trajectory
 _SIGNATURE = b"ULog\x01\x12\x35"
 _HEADER = 16
 _MESSAGE = "vehicle_local_position"
+_SYNC = b"\x08\x00S\x2f\x73\x13\x20\x25\x0c\xbb\x12"
 _NAMES = ("x", "y", "z", "vx", "vy", "vz")
 _VALID = ("xy_valid", "z_valid")
+_TYPES = {
+    "int8_t": "<i1",
+    "uint8_t": "<u1",
+    "int16_t": "<i2",
+    "uint16_t": "<u2",
+    "int32_t": "<i4",
+    "uint32_t": "<u4",
+    "int64_t": "<i8",
+    "uint64_t": "<u8",
+    "float": "<f4",
+    "double": "<f8",
+    "bool": "<u1",
+    "char": "<u1",
+}
+_FIELD = re.compile(r"(\w+)(?:\[(\d{1,4})\])? (\w+)", re.ASCII)
+
+
+@dataclass
+class _Log:
+    """What has been read so far: the layout of the message, its instances by number, and their samples."""
+
+    path: Path
+    layout: np.dtype[np.void] | None = None
+    instances: dict[int, int] = field(default_factory=dict)
+    samples: dict[int, list[bytes]] = field(default_factory=dict)
+    dropouts: int = 0
+    corrupt: bool = False
+    cut: bool = False
 
 
 def sniff(source: Source) -> Match:
@@ -38,79 +69,124 @@ def sniff(source: Source) -> Match:
 def read(source: Source, options: ReadOptions) -> list[Trajectory]:
     """A track for every instance: position in metres and velocity in metres a second, north, east, down.
 
-    Samples that the estimator calls invalid are kept and counted in a note.
+    Samples that the estimator calls invalid are kept and counted in a note. Corrupt parts are left out up to
+    the next mark of synchronisation, which a note says.
 
     Raises:
-        RecordingError: a damaged header, no local position in it, or `pyulog` is not installed.
+        RecordingError: a damaged header, or no local position in it.
     """
     content = source.read()
     if not content.startswith(_SIGNATURE) or len(content) < _HEADER:
         raise RecordingError(source.path, "no whole ULog header", expected="16 bytes that begin with ULog")
-    log = _decode(source, content)
-    instances = [each for each in log.data_list if each.name == _MESSAGE]
-    if not instances:
+    log = _Log(source.path)
+    limits = [_HEADER, *_appended(content), len(content)]
+    for start, end in pairwise(limits):
+        for kind, body in _messages(log, content, start, end):
+            _take(log, kind, body)
+    if log.layout is None or not log.samples:
         raise RecordingError(source.path, f"no {_MESSAGE} in it", expected="a log with that message")
-    notes = []
-    if log.file_corruption:
-        notes.append("parts of the file are corrupt and left out")
-    elif _cut(content):
+    notes = ["parts of the file are corrupt and left out"] if log.corrupt else []
+    if log.cut:
         notes.append("the file ends within a message; it was cut off")
     if log.dropouts:
-        notes.append(f"{plural(len(log.dropouts), 'dropout')} of the logger")
-    return [_track(source, options, each, len(instances) > 1, notes) for each in instances]
+        notes.append(f"{plural(log.dropouts, 'dropout')} of the logger")
+    ordered = sorted(log.samples, key=lambda number: (log.instances[number], number))
+    return [_track(log, options, number, len(ordered) > 1, notes) for number in ordered]
 
 
-def _decode(source: Source, content: bytes) -> Any:
-    try:
-        from pyulog import ULog  # noqa: PLC0415
-    except ImportError as error:
-        raise missing_extra(source.path, "ULog files", "pyulog") from error
-    try:
-        with contextlib.redirect_stdout(io.StringIO()):  # it prints what it finds corrupt
-            return ULog(io.BytesIO(content), message_name_filter_list=[_MESSAGE])
-    except Exception as error:  # what the decoder raises for damaged bytes is not documented
-        problem = f"damaged ULog content ({type(error).__name__}: {error})"
-        raise RecordingError(source.path, problem, expected="a whole ULog file") from error
+def _appended(content: bytes) -> list[int]:
+    """Where data begin that were appended after a crash, from the message of flags; ascending, none twice."""
+    size = _HEADER + 3 + 40
+    if len(content) < size or content[_HEADER + 2 : _HEADER + 3] != b"B" or not content[_HEADER + 11] & 1:
+        return []
+    offsets = struct.unpack_from("<3Q", content, _HEADER + 3 + 16)
+    return sorted({offset for offset in offsets if size <= offset < len(content)})
 
 
-def _track(
-    source: Source, options: ReadOptions, instance: Any, several: bool, notes: list[str]
-) -> Trajectory:
-    data = instance.data
-    lacking = [name for name in ("timestamp", *_NAMES[:3]) if name not in data]
-    if lacking:
-        raise RecordingError(source.path, f"{_MESSAGE} without {lacking[0]}", expected="timestamp, x, y, z")
-    names = tuple(name for name in _NAMES if name in data)
+def _messages(log: _Log, content: bytes, place: int, end: int) -> Iterator[tuple[str, bytes]]:
+    """Kind and body of the messages in a part of the file; each has its length before it."""
+    while place < end:
+        size, kind = struct.unpack_from("<HB", content, place) if place + 3 <= end else (0, 0)
+        if kind == 0 or place + 3 + size > end:
+            # Data that were appended begin within a message where the logger died; only the last may be cut.
+            log.cut |= end == len(content)
+            return
+        if (
+            not size or not 65 <= kind <= 90
+        ):  # kinds are capital letters; new ones may come and are passed over
+            log.corrupt = True
+            found = content.find(_SYNC, place + 1, end)
+            if found < 0:
+                return
+            place = found
+            continue
+        yield chr(kind), content[place + 3 : place + 3 + size]
+        place += 3 + size
+
+
+def _take(log: _Log, kind: str, body: bytes) -> None:
+    if kind == "F":
+        name, _, fields = body.decode("utf-8", "replace").partition(":")
+        if name == _MESSAGE:
+            log.layout = _layout(log, fields)
+    elif kind == "A" and body[3:] == _MESSAGE.encode():
+        log.instances[struct.unpack_from("<H", body, 1)[0]] = body[0]
+    elif kind == "D" and len(body) >= 2:
+        (number,) = struct.unpack_from("<H", body)
+        if number in log.instances:
+            _sample(log, number, body[2:])
+    elif kind == "O":
+        log.dropouts += 1
+
+
+def _sample(log: _Log, number: int, body: bytes) -> None:
+    if log.layout is None or len(body) < log.layout.itemsize:
+        log.corrupt = True
+        return
+    log.samples.setdefault(number, []).append(body[: log.layout.itemsize])
+
+
+def _layout(log: _Log, fields: str) -> np.dtype[np.void]:
+    """Fields as a structure; padding at the end is not logged."""
+    parts: list[tuple[str, str, int]] = []
+    for text in fields.rstrip(";").split(";"):
+        found = _FIELD.fullmatch(text)
+        if not found or found[1] not in _TYPES or any(found[3] == name for name, _, _ in parts):
+            raise RecordingError(log.path, f"field '{text[:40]}' of {_MESSAGE}", expected="a type and a name")
+        parts.append((found[3], _TYPES[found[1]], int(found[2] or 1)))
+    while parts and parts[-1][0].startswith("_padding"):
+        parts.pop()
+    layout = np.dtype([(name, kind, (count,)) for name, kind, count in parts])
+    singles = {name: kind for name, kind, count in parts if count == 1}
+    for name in ("timestamp", *_NAMES[:3]):
+        if name not in singles:
+            raise RecordingError(log.path, f"{_MESSAGE} without {name}", expected="timestamp, x, y, z")
+    if singles["timestamp"] != "<u8":
+        raise RecordingError(log.path, f"{_MESSAGE} with an odd timestamp", expected="uint64_t timestamp")
+    return layout
+
+
+def _track(log: _Log, options: ReadOptions, number: int, several: bool, notes: list[str]) -> Trajectory:
+    table: npt.NDArray[np.void] = np.frombuffer(b"".join(log.samples[number]), dtype=log.layout)
+    fields = table.dtype.names or ()
+    names = tuple(name for name in _NAMES if name in fields)
     with np.errstate(all="ignore"):
-        points = np.stack([np.asarray(data[name], dtype=np.float64) for name in names], axis=1)
+        points = np.stack([table[name][:, 0].astype(np.float64) for name in names], axis=1)
     points[~np.isfinite(points)] = np.nan
-    stamps = [int(stamp) * 1000 for stamp in data["timestamp"].tolist()]
-    if any(abs(stamp) > MOST_NS for stamp in stamps):
-        raise RecordingError(
-            source.path, "a stamp of more than 146 years", expected="microseconds since start"
-        )
-    times, start = times_of(source.path, stamps)
+    times, start = times_of(log.path, [stamp * 1000 for stamp in table["timestamp"][:, 0].tolist()])
+    valid = np.ones(len(table), dtype=bool)
+    for name in _VALID:
+        if name in fields:
+            valid &= table[name][:, 0] != 0
     found = list(notes)
-    checks = [np.asarray(data[name]) != 0 for name in _VALID if name in data]
-    invalid = int((~np.logical_and.reduce(checks)).sum()) if checks else 0
-    if invalid:
-        found.append(f"the estimator calls {invalid} of {len(times)} positions invalid")
+    if not valid.all():
+        found.append(f"the estimator calls {int((~valid).sum())} of {len(valid)} positions invalid")
     return Trajectory(
         times,
         points,
         names,
         **stated(options, unit="m", frame="ned"),
         start_ns=start,
-        track=f"{_MESSAGE} {instance.multi_id}" if several else "",
+        track=f"{_MESSAGE} {log.instances[number]}" if several else "",
         notes=tuple(found),
     )
-
-
-def _cut(content: bytes) -> bool:
-    """Whether the chain of messages, each with its length, ends before its last one does."""
-    place = _HEADER
-    while place < len(content):
-        if place + 3 > len(content):
-            return True
-        place += 3 + struct.unpack_from("<H", content, place)[0]
-    return place > len(content)

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from examples.trajectory_3d.arrays import Float64Array
 from examples.trajectory_3d.recordings.errors import RecordingError
 from examples.trajectory_3d.recordings.options import ReadOptions
-from examples.trajectory_3d.recordings.tables.assemble import SAMPLE, Assembler, check_placed, join
+from examples.trajectory_3d.recordings.tables.assemble import SAMPLE, Assembler, check_placed
 from examples.trajectory_3d.recordings.tables.choose import Layout, choose
 from examples.trajectory_3d.recordings.tables.names import parse_name
 from examples.trajectory_3d.recordings.tables.table import Table, from_arrays
@@ -197,8 +197,8 @@ def tracks_of_rows(
     if not len(table):
         return []
     layout, stated = choose_at(table.slice(0, SAMPLE), options, rate)
-    pieces = Assembler(layout, name).pieces(table)
-    return [_labelled(track, label, stated) for track in join(pieces)]
+    tracks = check_placed(Assembler(layout, name).pieces(table), layout)
+    return [_labelled(track, label, stated) for track in tracks]
 
 
 def _labelled(track: Trajectory, label: str, stated: bool) -> Trajectory:

@@ -13,7 +13,7 @@ from examples.trajectory_3d.recordings.tables.axes import Axes, chosen_axes, fin
 from examples.trajectory_3d.recordings.tables.cells import floats, labels, plain
 from examples.trajectory_3d.recordings.tables.names import parse_name, word_list
 from examples.trajectory_3d.recordings.tables.table import Table, part_names
-from examples.trajectory_3d.recordings.tables.timing import Timing, find_timing, timing_of
+from examples.trajectory_3d.recordings.tables.timing import Timing, dated_timing, find_timing, timing_of
 from m.config import nearest_hint
 
 _TRACK_KEYS = word_list(  # the first that is there is taken
@@ -85,7 +85,7 @@ def choose(sample: Table, options: ReadOptions) -> Layout:
     used += timing.columns
     notes: list[str] = []
     if track is None and sample.named:
-        track = _named_track(sample, used, notes)
+        track = _named_track(sample, timing, used, notes)
     names = (*_position_names(sample, axes, options), *(_own_name(sample, each) for each in extra))
     return Layout(
         timing,
@@ -201,23 +201,25 @@ def _in_feet(sample: Table) -> bool:
     return {"groundspeed", "verticalrate", "altitude"} <= keys and bool({"icao24", "callsign"} & keys)
 
 
-def _named_track(sample: Table, used: Sequence[int], notes: list[str]) -> int | None:
+def _named_track(sample: Table, timing: Timing, used: Sequence[int], notes: list[str]) -> int | None:
     keys = {i: parse_name(name).key for i, name in enumerate(sample.names) if i not in used}
     every = {parse_name(name).key for name in sample.names}
     for key in _TRACK_KEYS:
         found = [i for i, each in keys.items() if each == key]
         if not found or (key == "track" and every & _COURSE_BESIDE):  # a course over ground
             continue
-        if key in _ROW_KEYS and _numbers_rows(sample, found[0]):
+        if key in _ROW_KEYS and _numbers_rows(sample, found[0], timing):
             notes.append(f"column {sample.title(found[0])} numbers the rows and is not used")
             continue
         return found[0]
     return None
 
 
-def _numbers_rows(sample: Table, index: int) -> bool:
-    _, texts = labels(sample, index)
-    return len(sample) > 2 and len(texts) == len(sample)
+def _numbers_rows(sample: Table, index: int, timing: Timing) -> bool:
+    """Whether a column has another value in every row, and not because many move at the same times."""
+    if len(sample) <= 2 or len(labels(sample, index)[1]) < len(sample):
+        return False
+    return not timing.columns or 2 * len(labels(sample, timing.columns[-1])[1]) > len(sample)
 
 
 def _no_times(sample: Table, options: ReadOptions) -> Timing:
@@ -238,6 +240,8 @@ def _by_place(
     These are t, x, y, z, where t alone rises at every row and does not just count rows; t, x likewise; and
     up to three columns at a given rate. Anything else may be several things.
     """
+    if timing is None:
+        timing = dated_timing(sample, taken if axes is None else [*taken, *axes.columns])
     if timing is None and axes is not None:
         timing = _no_times(sample, options)
     free = [i for i in range(len(sample.names)) if i not in taken]

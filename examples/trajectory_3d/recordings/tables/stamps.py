@@ -15,6 +15,7 @@ from examples.trajectory_3d.recordings.tables.dates import (
     Order,
     arrow_dates,
     calendar_days,
+    iso_dates,
     parse_dates,
 )
 from examples.trajectory_3d.recordings.tables.table import Column, Table
@@ -70,6 +71,10 @@ def stamps_of(timing: Timing, table: Table, order: Order | None = None) -> Stamp
 
 def _dates(timing: Timing, table: Table, order: Order | None) -> Dates:
     if timing.kind == "date and time":
+        joined = _joined(*(plain(table.columns[each]) for each in timing.columns))
+        fast = None if joined is None else iso_dates(joined)
+        if fast is not None:
+            return fast
         texts = [_texts(table.columns[each]) for each in timing.columns]
         cells = [
             None if date is None or time is None else f"{date} {time}"
@@ -77,7 +82,21 @@ def _dates(timing: Timing, table: Table, order: Order | None) -> Dates:
         ]
         return parse_dates(table, timing.columns[-1], cells, order)
     column = plain(table.columns[timing.columns[0]])
-    return arrow_dates(column) or parse_dates(table, timing.columns[0], _texts(column), order)
+    return (
+        arrow_dates(column)
+        or iso_dates(column)
+        or parse_dates(table, timing.columns[0], _texts(column), order)
+    )
+
+
+def _joined(date: Column, time: Column) -> Column | None:
+    """Texts of dates and of times of day in one; None for columns of anything else."""
+    import pyarrow as pa  # noqa: PLC0415
+    import pyarrow.compute as pc  # noqa: PLC0415
+
+    if not (pa.types.is_string(date.type) and pa.types.is_string(time.type)):
+        return None
+    return pc.binary_join_element_wise(pc.utf8_trim_whitespace(date), pc.utf8_trim_whitespace(time), " ")
 
 
 def _texts(column: Column) -> list[str | None]:
@@ -144,7 +163,8 @@ def _whole(table: Table, index: int, unit_ns: int, zero: float = 0.0) -> tuple[I
     values = floats(table, index)
     known = np.isfinite(values)
     shifted = np.where(known, values, zero) - zero
-    _check_range(table, index, shifted * unit_ns)
+    with np.errstate(over="ignore"):
+        _check_range(table, index, shifted * unit_ns)
     return _nanoseconds(shifted, unit_ns), known
 
 

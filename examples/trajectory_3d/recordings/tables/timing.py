@@ -121,6 +121,9 @@ def find_timing(sample: Table, options: ReadOptions, taken: Sequence[int]) -> Ti
         if options.rate is not None:
             notes.append("the rate given is not used, since the file has times")
         return replace(timing, notes=tuple(notes))
+    dated = dated_timing(sample, taken)
+    if dated is not None:
+        return dated
     counts = _ranked(free, _FRAME_KEYS)
     if not counts:
         return None
@@ -131,6 +134,22 @@ def find_timing(sample: Table, options: ReadOptions, taken: Sequence[int]) -> Ti
             expected="their number a second (--rate), or the column of times (--time)",
         )
     return Timing("count", (counts[0],), rate=options.rate, clock="index")
+
+
+def dated_timing(sample: Table, taken: Sequence[int]) -> Timing | None:
+    """The one column that holds dates, whatever it is called; None where there is none, or several."""
+    found = []
+    for index in range(len(sample.names)):
+        if index in taken:
+            continue
+        text = _first_text(sample, index)
+        dated = text is not None and is_date(text) and not is_time_of_day(text)
+        if dated or _is_temporal(plain(sample.columns[index])):
+            found.append((index, text))
+    if len(found) != 1:
+        return None
+    index, text = found[0]
+    return Timing("text", (index,)) if text is None else _text_timing(sample, index, text, taken)
 
 
 def timing_of(sample: Table, index: int, options: ReadOptions, taken: Sequence[int] = ()) -> Timing:
