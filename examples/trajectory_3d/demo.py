@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +16,7 @@ from examples.trajectory_3d.evaluation import MIXED, EvaluationSet, forecast_all
 from examples.trajectory_3d.figure_style import save_figure
 from examples.trajectory_3d.forecasters import FloatArray, Forecaster, PathForecast
 from examples.trajectory_3d.metrics import position_error
+from examples.trajectory_3d.run_folder import file_part
 from examples.trajectory_3d.visualization import plot_forecast, plot_motion_types, plot_prediction_grid
 
 BATCH_SIZE = 256
@@ -78,7 +78,7 @@ def draw_median_forecasts(
             f"window with the median error of {len(evaluation_set.groups()[name])}",
             references={b.name: b.forecast(context[None], evaluation_set.horizon) for b in baselines},
         )
-        written.append(save_figure(figure, output_dir / f"{prefix}_{_file_part(name)}.png"))
+        written.append(save_figure(figure, output_dir / f"{prefix}_{file_part(name)}.png"))
     rows = list(chosen.values())
     grid = plot_prediction_grid(
         evaluation_set.context[rows],
@@ -124,7 +124,7 @@ def draw_animations(
             dt=config.time_step,
             title=f"{name} motion, forecast by {forecaster.name}",
         )
-        yield save_animation(animation, output_dir / f"demo_animation_{_file_part(name)}{suffix}")
+        yield save_animation(animation, output_dir / f"demo_animation_{file_part(name)}{suffix}")
 
 
 def _observed_paths(name: str, config: DatasetConfig) -> tuple[FloatArray, FloatArray]:
@@ -179,8 +179,3 @@ def example_paths(config: DatasetConfig, *, count: int, seconds: float) -> dict[
     points = 1 + max(1, round(seconds * config.sampling_rate))
     longer = replace(config, sequence_length=points - 1, prediction_length=1)
     return {name: generate_motion(name, count, longer).path.numpy() for name in config.type_names}
-
-
-def _file_part(name: str) -> str:
-    """Make a motion type's name safe as part of a file name."""
-    return re.sub(r"[^A-Za-z0-9_-]+", "_", name)
