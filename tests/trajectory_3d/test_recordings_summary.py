@@ -53,9 +53,14 @@ def test_noise_is_measured(noise):
 
 def test_noise_of_white_noise_and_of_parabolas():
     values = np.random.default_rng(1).standard_normal((50_000, 2))
-    assert noise_of(third_differences(values)) == pytest.approx([1.0, 1.0], rel=0.03)
-    parabola = np.arange(100.0)[:, None] ** 2
-    assert noise_of(third_differences(parabola)) == pytest.approx([0.0])
+    even = np.arange(50_000.0)
+    uneven = np.cumsum(np.random.default_rng(2).uniform(0.2, 1.8, 50_000))
+    for times in (even, uneven):
+        assert noise_of(third_differences(times, values)) == pytest.approx([1.0, 1.0], rel=0.03)
+        parabola = (times[:100, None] - 20) ** 2
+        assert noise_of(third_differences(times[:100], parabola)) == pytest.approx([0.0], abs=1e-10)
+    first = values[3] - 3 * values[2] + 3 * values[1] - values[0]
+    np.testing.assert_allclose(third_differences(even, values)[0], first / np.sqrt(20))
     assert np.isnan(noise_of(np.zeros((5, 1)))).all()
 
 

@@ -60,12 +60,14 @@ class Mended:
         findings: what was odd, in the order in which it was looked for.
         rows: which row of the given trajectory each sample is, ``[n]``.
         jumps: samples at which the path goes on elsewhere, ``[k]``; `uniform_pieces` splits there if asked.
+        outliers: samples that leave the path and come back, ``[o]``; none are left if they were dropped.
     """
 
     trajectory: Trajectory
     findings: tuple[Finding, ...]
     rows: IntArray
     jumps: IntArray
+    outliers: IntArray
 
 
 def mend(trajectory: Trajectory, options: MendOptions | None = None) -> Mended:
@@ -109,8 +111,9 @@ def mend(trajectory: Trajectory, options: MendOptions | None = None) -> Mended:
     found.append(find_jumps(places, mended.position, rows, mended.unit))
     if options.drop_outliers and flags.any():
         places = places - np.cumsum(flags)[places]
-        mended, rows = _from_first(clean), rows[~flags]
-    return Mended(mended, tuple(each for each in found if each is not None), rows, places)
+        mended, rows, flags = _from_first(clean), rows[~flags], np.zeros(len(clean), dtype=np.bool_)
+    findings = tuple(each for each in found if each is not None)
+    return Mended(mended, findings, rows, places, np.flatnonzero(flags))
 
 
 def gap_limit(times: Float64Array, steps: float = 3.0) -> float:

@@ -5,38 +5,46 @@ from __future__ import annotations
 import numpy as np
 
 from examples.trajectory_3d.arrays import Float64Array
-from examples.trajectory_3d.recordings.resampling import UniformPath
 
 _NORMAL = 1.4826  # standard deviations in a median absolute deviation of a normal distribution
 _FEWEST = 12  # third differences
 
 
-def third_differences(points: Float64Array) -> Float64Array:
-    """``p[i+3] - 3 p[i+2] + 3 p[i+1] - p[i]`` of points ``[n, D]`` at even steps, ``[n - 3, D]``."""
-    return np.asarray(np.diff(points, 3, axis=0), dtype=np.float64)
-
-
 def noise_of(differences: Float64Array) -> Float64Array:
-    """Standard deviation of the noise of one sample, from third differences ``[n, D]``: ``[D]``.
+    """Standard deviation of the noise of one sample, from what `third_differences` gives: ``[D]``.
 
-    White noise of deviation s has third differences of variance (1 + 9 + 9 + 1) s^2, and motion that bends
-    slowly has almost none; so s = 1.4826 median|d| / sqrt(20). The sum of squares is the difference-based
-    estimator of P. Hall, J. W. Kay and D. M. Titterington (Biometrika 77, 1990); the median in its place
-    keeps jumps and outliers out. Motion that is fast for the rate counts as noise, so that it is an upper
-    bound there; noise that neighbours share (filtered positions) is not seen, so that it is a lower bound
-    there. NaN for fewer than 12 differences.
+    1.4826 times the median of the absolute differences, which no jump, outlier or bounce moves. NaN for fewer
+    than 12 of them. Motion that is fast for the rate counts as noise, so that it is an upper bound there;
+    noise that neighbours share (filtered positions) is not seen, so that it is a lower bound there.
     """
     if len(differences) < _FEWEST:
         return np.full(differences.shape[1], np.nan)
-    return np.asarray(_NORMAL * np.median(np.abs(differences), axis=0) / np.sqrt(20.0), dtype=np.float64)
+    return np.asarray(_NORMAL * np.median(np.abs(differences), axis=0), dtype=np.float64)
 
 
-def noise_of_paths(pieces: list[UniformPath], dimensions: int) -> Float64Array:
-    """`noise_of` the stretches of measured points in uniform pieces, ``[dimensions]``."""
-    found = [np.empty((0, dimensions))]
-    for piece in pieces:
-        differences = third_differences(piece.points[:, :dimensions])
-        measured = np.lib.stride_tricks.sliding_window_view(piece.measured, 4) if len(piece) > 3 else None
-        if measured is not None:
-            found.append(differences[measured.all(axis=1)])
-    return noise_of(np.concatenate(found))
+def third_differences(times: Float64Array, points: Float64Array, gap: float = np.inf) -> Float64Array:
+    """Third differences of samples, scaled so that white noise of deviation s has differences of deviation s.
+
+    At even steps ``(p[i+3] - 3 p[i+2] + 3 p[i+1] - p[i]) / sqrt(20)``; at others the third divided
+    difference ``sum_i p_i / prod_(j != i) (t_i - t_j)`` over the root of its summed squared weights. Motion
+    of constant acceleration has none. The idea is that of T. Gasser, L. Sroka and C. Jennen-Steinmetz
+    (Biometrika 73, 1986), one order higher.
+
+    Args:
+        times: strictly increasing, ``[n]``.
+        points: ``[n, D]``.
+        gap: nothing is differenced across a longer step.
+
+    Returns:
+        ``[n - 3 or fewer, D]``.
+    """
+    if len(times) < 4:
+        return np.empty((0, points.shape[1]))
+    short = (np.diff(times) <= gap).astype(np.int64)
+    rows = np.flatnonzero(short[:-2] + short[1:-1] + short[2:] == 3)[:, None] + np.arange(4)
+    stamps = times[rows] - times[rows[:, :1]]
+    apart = stamps[:, :, None] - stamps[:, None, :]
+    apart[:, np.arange(4), np.arange(4)] = 1.0
+    weights = 1.0 / (apart / stamps[:, 3, None, None]).prod(axis=2)
+    weights /= np.sqrt(np.square(weights).sum(axis=1, keepdims=True))
+    return np.asarray(np.einsum("ri,rid->rd", weights, points[rows] - points[rows[:, :1]]), dtype=np.float64)

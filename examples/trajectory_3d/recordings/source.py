@@ -38,10 +38,19 @@ class Source:
 
     @cached_property
     def head(self) -> bytes:
-        """The first 64 KiB, decompressed; fewer where the file is shorter or damaged."""
+        """The first 64 KiB, decompressed; fewer where the file is shorter or cut off.
+
+        Raises:
+            RecordingError: compressed content that is damaged.
+        """
         if not self.compressed:
             return self._raw_head
-        return zlib.decompressobj(wbits=31).decompress(self._raw_head, _HEAD)
+        try:
+            return zlib.decompressobj(wbits=31).decompress(self._raw_head, _HEAD)
+        except zlib.error as error:
+            raise RecordingError(
+                self.path, f"damaged gzip content ({error})", expected="a whole file"
+            ) from error
 
     @cached_property
     def head_text(self) -> str | None:

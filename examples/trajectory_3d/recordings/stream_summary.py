@@ -14,10 +14,11 @@ import numpy as np
 
 from examples.trajectory_3d.arrays import BoolArray, Float64Array
 from examples.trajectory_3d.recordings.findings import Finding, Kind, counted, seconds_text
-from examples.trajectory_3d.recordings.mending import mend
-from examples.trajectory_3d.recordings.noise import noise_of_paths
+from examples.trajectory_3d.recordings.joining import joined
+from examples.trajectory_3d.recordings.mending import gap_limit, mend
+from examples.trajectory_3d.recordings.noise import noise_of, third_differences
 from examples.trajectory_3d.recordings.quantiles import Quantiles
-from examples.trajectory_3d.recordings.resampling import GAP_STEPS, UniformPath, uniform_pieces
+from examples.trajectory_3d.recordings.resampling import GAP_STEPS
 from examples.trajectory_3d.recordings.rounding import resolution
 from examples.trajectory_3d.recordings.summary import TrackSummary, summarise_mended
 from examples.trajectory_3d.recordings.trajectory import NANOSECONDS, Trajectory
@@ -71,29 +72,30 @@ class StreamedTrack:
             self._kept_rows += len(piece)
             if self._kept_rows <= _WHOLE:
                 return
-            piece, self._kept = _joined(self._kept), None
+            piece, self._kept = joined(self._kept), None
         self._sums.add(piece.times, piece.position)
         self._blocks.add(piece)
         self._overview.add(piece)
 
     def overview(self) -> Trajectory:
         """The track for a picture: every so many-th of its rows, some thousand in all."""
-        return _joined(self._kept) if self._kept else self._overview.path(self._bare)
+        return joined(self._kept) if self._kept else self._overview.path(self._bare)
 
     def steps(self) -> Float64Array:
         """Steps between samples for a picture: as many as there are, or some thousand that are alike."""
         if self._kept is None:
             return self._sums.steps.sample()
-        return np.diff(mend(_joined(self._kept)).trajectory.times)
+        return np.diff(mend(joined(self._kept)).trajectory.times)
 
     def summary(self) -> TrackSummary:
         """Numbers of all that was added."""
         if self._kept is not None:
-            whole = _joined(self._kept) if self._kept else self._bare
+            whole = joined(self._kept) if self._kept else self._bare
             return summarise_mended(whole, mend(whole))
         sums, mine = self._sums, self._bare
         blocks = [mend(block) for block in self._blocks.blocks]
-        pieces: list[UniformPath] = [piece for each in blocks for piece in uniform_pieces(each.trajectory)]
+        paths = [each.trajectory for each in blocks]
+        rough = [third_differences(path.times, path.position, gap_limit(path.times)) for path in paths]
         examined = sum(len(block) for block in self._blocks.blocks)
         step = sums.steps.quantile(0.5)
         return TrackSummary(
@@ -115,9 +117,10 @@ class StreamedTrack:
             gaps=sums.steps.above(GAP_STEPS * step),
             longest_gap=sums.steps.greatest if sums.steps.greatest > GAP_STEPS * step else 0.0,
             speed=(sums.speeds.quantile(0.5), sums.speeds.quantile(0.99), sums.speeds.greatest),
-            noise=tuple(noise_of_paths(pieces, mine.dimensions).tolist()),
-            resolution=resolution(_joined([each.trajectory for each in blocks])),
+            noise=tuple(noise_of(np.concatenate(rough)).tolist()),
+            resolution=resolution(joined(paths)),
             findings=(*sums.findings(), *_local_findings([each.findings for each in blocks], examined)),
+            notes=mine.notes,
             examined=examined,
         )
 
@@ -267,14 +270,6 @@ class _Overview:
     def path(self, bare: Trajectory) -> Trajectory:
         """What is kept, as a trajectory."""
         return bare if self._points is None else replace(bare, times=self._times, points=self._points)
-
-
-def _joined(pieces: list[Trajectory]) -> Trajectory:
-    start = pieces[0].start_ns
-    times = [each.times + (each.start_ns - start) / NANOSECONDS for each in pieces]
-    return replace(
-        pieces[0], times=np.concatenate(times), points=np.concatenate([each.points for each in pieces])
-    )
 
 
 def _local_findings(found: list[tuple[Finding, ...]], examined: int) -> list[Finding]:

@@ -9,8 +9,8 @@ import numpy as np
 from examples.trajectory_3d.arrays import Float64Array
 from examples.trajectory_3d.recordings.findings import Finding
 from examples.trajectory_3d.recordings.mending import Mended, gap_limit, mend
-from examples.trajectory_3d.recordings.noise import noise_of_paths
-from examples.trajectory_3d.recordings.resampling import GAP_STEPS, uniform_pieces
+from examples.trajectory_3d.recordings.noise import noise_of, third_differences
+from examples.trajectory_3d.recordings.resampling import GAP_STEPS
 from examples.trajectory_3d.recordings.rounding import resolution
 from examples.trajectory_3d.recordings.trajectory import Clock, Trajectory
 
@@ -38,9 +38,10 @@ class TrackSummary:
         gaps: steps longer than three median steps.
         longest_gap: the longest of them; 0 where there is none.
         speed: median, 99th percentile and greatest speed between samples, units a second.
-        noise: standard deviation of each coordinate (see `noise.noise_of`).
+        noise: standard deviation of each coordinate (see `noise.py`).
         resolution: step of rounding of each coordinate; None where there is none.
         findings: what is odd.
+        notes: what the reader found odd, in words.
         examined: samples that were looked at for noise, rounding, outliers and jumps; all, unless the file
             was too large for memory.
     """
@@ -66,6 +67,7 @@ class TrackSummary:
     noise: tuple[float, ...]
     resolution: tuple[float | None, ...]
     findings: tuple[Finding, ...]
+    notes: tuple[str, ...]
     examined: int
 
     @property
@@ -121,9 +123,10 @@ def summarise_mended(trajectory: Trajectory, mended: Mended) -> TrackSummary:
         gaps=len(gaps),
         longest_gap=float(gaps.max(initial=0.0)),
         speed=speeds_of(lengths / steps),
-        noise=tuple(noise_of_paths(uniform_pieces(track), track.dimensions).tolist()),
+        noise=tuple(noise_of(third_differences(track.times, track.position, gap)).tolist()),
         resolution=resolution(track),
         findings=mended.findings,
+        notes=trajectory.notes,
         examined=len(trajectory),
     )
 
