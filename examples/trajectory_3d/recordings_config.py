@@ -24,7 +24,8 @@ class SplitConfig:
     Attributes:
         by: ``time`` cuts each file at two moments: training comes first, then validation, then test.
             ``track`` gives whole tracks to one part, at random by ``dataset.evaluation_seed``; for many
-            short tracks.
+            short tracks. ``folder`` goes by the folders ``train``, ``validation`` and ``test`` that hold the
+            files, as ``trajectory-3d-data split`` makes them.
         fractions: of the samples, for training, validation and test; they sum to 1.
         embargo: points left out on either side of a moment at which a file is cut, since neighbouring points
             are alike; null takes ``dataset.prediction_length``.
@@ -33,12 +34,12 @@ class SplitConfig:
         ValueError: naming the field, its value and what was expected.
     """
 
-    by: Literal["time", "track"] = "time"
+    by: Literal["time", "track", "folder"] = "time"
     fractions: tuple[float, float, float] = (0.8, 0.1, 0.1)
     embargo: int | None = None
 
     def __post_init__(self) -> None:
-        _one_of("split.by", self.by, ("time", "track"))
+        _one_of("split.by", self.by, ("time", "track", "folder"))
         shares = self.fractions
         if not (isinstance(shares, (list, tuple)) and len(shares) == 3 and all(_is_share(s) for s in shares)):
             raise ValueError(
@@ -47,6 +48,7 @@ class SplitConfig:
             )
         if abs(math.fsum(shares) - 1.0) > _SUM_TOLERANCE:
             raise ValueError(f"dataset.split.fractions must sum to 1, but {list(shares)} do not")
+        object.__setattr__(self, "fractions", tuple(shares))  # a list would not hash
         if self.embargo is not None:
             _integer("split.embargo", self.embargo, 0)
 

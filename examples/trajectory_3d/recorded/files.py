@@ -4,56 +4,76 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from examples.trajectory_3d.evaluation_set import MIXED
 from examples.trajectory_3d.motions.registry import motion_names
-from examples.trajectory_3d.recordings.errors import RecordingError
+from examples.trajectory_3d.recorded.parts import PARTS, Part
+from examples.trajectory_3d.recordings.inspecting import readable
 from examples.trajectory_3d.recordings.options import ReadOptions
-from examples.trajectory_3d.recordings.registry import Match, formats
-from examples.trajectory_3d.recordings.source import Source
 from examples.trajectory_3d.run_folder import file_part
 from m.config import ConfigError
 
 # What lies beside recordings in a folder, and is text or numbers too.
 _BESIDE = frozenset(
-    ".md .rst .html .htm .pdf .png .jpg .jpeg .gif .svg .webp .mp4 .avi .py .ipynb .sh .yaml .yml .toml "
-    ".ini .cfg .log .lock .zip .tar .tgz .sha256 .md5".split()
+    [".md", ".rst", ".html", ".htm", ".pdf", ".png", ".jpg", ".jpeg", ".gif", ".svg", ".webp", ".mp4", ".avi", ".py", ".ipynb", ".sh", ".yaml", ".yml", ".toml", ".ini", ".cfg", ".log", ".lock", ".zip", ".tar", ".tgz", ".sha256", ".md5"]
 )
-_BESIDE_NAMES = re.compile(r"(readme|licen[cs]e|copying|citation|changelog|notice|authors)(\..*)?", re.IGNORECASE)
+_BESIDE_NAMES = re.compile(
+    r"(readme|licen[cs]e|copying|citation|changelog|notice|authors)(\..*)?", re.IGNORECASE
+)
 _PATTERN = re.compile(r"[*?\[]")
 
 
-def find_files(paths: Sequence[str], options: ReadOptions) -> tuple[list[Path], list[str]]:
+@dataclass(frozen=True)
+class FoundFile:
+    """A recording.
+
+    Attributes:
+        path: of the file.
+        format: name of its format.
+    """
+
+    path: Path
+    format: str
+
+
+def find_files(paths: Sequence[str], options: ReadOptions) -> tuple[list[FoundFile], list[str]]:
     """The recordings that paths mean, each once, in the order of the paths and by name within a folder.
 
-    A file that is named is always one of them. Of a folder, files and those of its folders count if their
-    content fits a format (that of the options, if they name one); hidden ones, pictures, documents, programs
-    and what lies beside data under names such as README and LICENSE do not.
+    A file that is named must be one. Of a folder, files and those of its folders count if their content fits
+    a format; hidden ones, pictures, documents, programs and what lies beside data under names such as README
+    and LICENSE do not.
 
     Args:
         paths: files, folders, or patterns such as ``data/**/*.csv``.
         options: with the format, if it is known.
 
     Returns:
-        The files, and notes in words of what folders hold besides.
+        The files, and notes in words of what was left out.
 
     Raises:
-        ConfigError: a path that does not exist, a pattern or a folder without recordings.
+        ConfigError: a path that does not exist or is no recording, or nothing but such.
     """
-    found: dict[Path, None] = {}
-    notes: list[str] = []
+    named: list[Path] = []
     for path in paths:
         matches = sorted(_expand(path))
         if not matches:
             raise ConfigError(f"dataset.paths: {path}: no such file or folder")
-        for match in matches:
-            if match.is_dir():
-                found |= dict.fromkeys(_in_folder(match, options, notes))
-            else:
-                found[match] = None
-    unique = {path.resolve(): path for path in reversed(found)}
-    return [path for path in found if unique[path.resolve()] == path], notes
+        named += matches
+    known, unread = readable(named, options)
+    bad = next((each for each in unread if each.failed), None)
+    if bad is not None:
+        raise ConfigError(f"dataset.paths: {bad.reason}")
+    asked = {path.resolve() for path in named}
+    kept = [FoundFile(path, name) for path, name in known if path.resolve() in asked or not _is_beside(path)]
+    if not kept:
+        raise ConfigError(f"dataset.paths: no recording of a known format in {', '.join(paths)}")
+    others = [str(each.path) for each in unread if not _is_beside(each.path)]
+    if not others:
+        return kept, []
+    more = f" and {len(others) - 3} more" if len(others) > 3 else ""
+    return kept, [f"of no known format, and left out: {', '.join(others[:3])}{more}"]
 
 
 def _expand(path: str) -> Iterator[Path]:
@@ -64,38 +84,27 @@ def _expand(path: str) -> Iterator[Path]:
         yield from Path(plain.anchor or ".").glob(str(plain.relative_to(plain.anchor)))
 
 
-def _in_folder(folder: Path, options: ReadOptions, notes: list[str]) -> list[Path]:
-    candidates = sorted(
-        path
-        for path in folder.rglob("*")
-        if path.is_file() and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-    )
-    candidates = [
-        path
-        for path in candidates
-        if path.suffix.lower() not in _BESIDE and not _BESIDE_NAMES.fullmatch(path.name)
-    ]
-    kept = [path for path in candidates if _may_be_recording(path, options)]
-    if not kept:
-        raise ConfigError(f"dataset.paths: {folder}: no recording of a known format in this folder")
-    others = [path for path in candidates if path not in set(kept)]
-    if others:
-        shown = ", ".join(str(path.relative_to(folder)) for path in others[:3])
-        more = f" and {len(others) - 3} more" if len(others) > 3 else ""
-        notes.append(f"{folder}: of no known format, and left out: {shown}{more}")
-    return kept
+def _is_beside(path: Path) -> bool:
+    return path.suffix.lower() in _BESIDE or _BESIDE_NAMES.fullmatch(path.name) is not None
 
 
-def _may_be_recording(path: Path, options: ReadOptions) -> bool:
-    source, known = Source(path), formats()
-    try:
-        if not source.head:
-            raise RecordingError(path, "the file is empty", expected="a recording; remove it")
-        if options.format in known:
-            return known[options.format].sniff(source) != Match.NO
-        return any(each.sniff(source) != Match.NO for each in known.values())
-    except OSError as error:
-        raise ConfigError(f"dataset.paths: {path}: cannot be read ({error.strerror})") from error
+def given_parts(files: Sequence[Path]) -> list[Part]:
+    """The part of each file by the folders that hold it.
+
+    Raises:
+        ConfigError: a file in none of the folders.
+    """
+    parts: list[Part] = []
+    for path in files:
+        folders = [parent.name for parent in path.resolve().parents]
+        part = next((known for folder in folders for known in PARTS if folder == known), None)
+        if part is None:
+            raise ConfigError(
+                f"dataset.split.by is folder, but {path} lies in none called {', '.join(PARTS)}; "
+                "trajectory-3d-data split makes them, or set dataset.split.by to time or track"
+            )
+        parts.append(part)
+    return parts
 
 
 def file_names(files: Sequence[Path]) -> list[str]:

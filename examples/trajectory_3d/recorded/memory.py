@@ -11,8 +11,9 @@ import numpy as np
 from examples.trajectory_3d.arrays import Float64Array, IntArray
 from examples.trajectory_3d.recorded.cutting import evenly, gather, spread, window_starts
 from examples.trajectory_3d.recorded.parts import PARTS, Part, cut_moments, point_ranges, share_out
+from examples.trajectory_3d.recorded.rates import common_step, rate_notes, rounded
 from examples.trajectory_3d.recorded.store import RecordedWindows, SetFacts, epoch_order, epoch_places
-from examples.trajectory_3d.recorded.tracks import ReadFile, Track
+from examples.trajectory_3d.recorded.tracks import ReadFile
 from examples.trajectory_3d.recordings_config import RecordingsConfig
 
 
@@ -40,7 +41,8 @@ class MemoryStore:
         """See `WindowStore`."""
         total = len(self.starts[part])
         numbers = [
-            epoch_order(places, total, seed, part, epoch) for epoch, places in epoch_places(total, first, count)
+            epoch_order(places, total, seed, part, epoch)
+            for epoch, places in epoch_places(total, first, count)
         ]
         return self._windows(part, np.concatenate(numbers))
 
@@ -63,7 +65,11 @@ class MemoryStore:
 
 
 def memory_store(
-    config: RecordingsConfig, files: Sequence[ReadFile], groups: Sequence[str], unit: str, notes: Sequence[str]
+    config: RecordingsConfig,
+    files: Sequence[ReadFile],
+    groups: Sequence[str],
+    unit: str,
+    notes: Sequence[str],
 ) -> MemoryStore:
     """Cut recordings into windows.
 
@@ -75,7 +81,7 @@ def memory_store(
         notes: what a reader of results should know.
     """
     tracks = [(file, track) for file in files for track in file.tracks]
-    parts: list[Part | None] = [None] * len(tracks)
+    parts: list[Part | None] = [file.part for file, _ in tracks]
     if config.split.by == "track":
         parts = list(share_out([t.samples for _, t in tracks], config.split.fractions, config.seed))
     moments = {id(file): _moments(file, config) for file in files}
@@ -87,7 +93,9 @@ def memory_store(
             ranges = (
                 {whole: (0, len(piece.points))}
                 if whole is not None
-                else point_ranges(piece.start, piece.step, len(piece.points), moments[id(file)], config.embargo)
+                else point_ranges(
+                    piece.start, piece.step, len(piece.points), moments[id(file)], config.embargo
+                )
             )
             for part, (first, end) in ranges.items():
                 starts = window_starts(
@@ -100,11 +108,14 @@ def memory_store(
                     rest=config.rest,
                 )
                 found[part][track.group].append(offset + starts)
-                windows_of_step[piece.step] = windows_of_step.get(piece.step, 0) + len(starts)
+                step = rounded(piece.step)
+                windows_of_step[step] = windows_of_step.get(step, 0) + len(starts)
             pieces.append(piece.points)
             offset += len(piece.points)
     points = np.concatenate(pieces) if pieces else np.zeros((0, 3))
-    starts_of = {part: np.concatenate([_joined(each) for each in of_groups]) for part, of_groups in found.items()}
+    starts_of = {
+        part: np.concatenate([_joined(each) for each in of_groups]) for part, of_groups in found.items()
+    }
     counts = {
         part: np.array([sum(map(len, each)) for each in of_groups], dtype=np.int64)
         for part, of_groups in found.items()
@@ -118,24 +129,6 @@ def memory_store(
         windows=counts,
     )
     return MemoryStore(facts, points, starts_of, config.observed, config.length)
-
-
-def common_step(windows_of_step: Mapping[float, int]) -> float:
-    """The step of most windows, seconds; 1 without any."""
-    if not windows_of_step:
-        return 1.0
-    return max(windows_of_step.items(), key=lambda item: (item[1], -item[0]))[0]
-
-
-def rate_notes(windows_of_step: Mapping[float, int]) -> list[str]:
-    """What to say of rates that differ by more than a hundredth."""
-    steps = [step for step, count in windows_of_step.items() if count]
-    if not steps or max(steps) <= 1.01 * min(steps):
-        return []
-    return [
-        f"rates from {1 / max(steps):.4g} to {1 / min(steps):.4g} Hz: velocities and accelerations count in "
-        f"steps of {common_step(windows_of_step):.4g} s; dataset.resample gives all one rate"
-    ]
 
 
 def _moments(file: ReadFile, config: RecordingsConfig) -> tuple[float, float]:

@@ -64,7 +64,9 @@ def point_ranges(
         (first + embargo, second - embargo),
         (second + embargo, math.inf),
     )
-    clipped = [(int(max(low, 0)), int(min(max(high, 0), count))) if low < count else (0, 0) for low, high in bounds]
+    clipped = [
+        (int(max(low, 0)), int(min(max(high, 0), count))) if low < count else (0, 0) for low, high in bounds
+    ]
     return {part: (low, high) for part, (low, high) in zip(PARTS, clipped, strict=True) if low < high}
 
 

@@ -34,7 +34,7 @@ def permuted(places: IntArray, size: int, seed: int, key: tuple[int, ...]) -> In
     Raises:
         ValueError: a place outside the range.
     """
-    if len(places) and not (0 <= int(places.min()) and int(places.max()) < size):
+    if len(places) and not (int(places.min()) >= 0 and int(places.max()) < size):
         raise ValueError(f"places must lie from 0 to {size - 1}")
     bits = max(1, (max(size - 1, 1).bit_length() + 1) // 2)
     keys = np.random.SeedSequence(seed, spawn_key=key).generate_state(_ROUNDS, np.uint64)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from examples.trajectory_3d.arrays import Float64Array
+from examples.trajectory_3d.recorded.parts import Part
 from examples.trajectory_3d.recordings.mending import mend
 from examples.trajectory_3d.recordings.resampling import uniform_pieces
 from examples.trajectory_3d.recordings.trajectory import LENGTH_UNITS, NANOSECONDS, Trajectory
@@ -49,9 +50,15 @@ class Track:
 
 @dataclass(frozen=True)
 class ReadFile:
-    """The tracks of a file, on one clock."""
+    """The tracks of a file, on one clock.
+
+    Attributes:
+        tracks: in order of the file.
+        part: that all of them belong to; None where it is not given.
+    """
 
     tracks: tuple[Track, ...]
+    part: Part | None = None
 
 
 def set_unit(units: Sequence[str], *, metres: bool) -> tuple[str, list[str]]:
@@ -75,7 +82,9 @@ def set_unit(units: Sequence[str], *, metres: bool) -> tuple[str, list[str]]:
         converted = [unit for unit in known if unit != "m"]
         return "m", [f"positions in {', '.join(converted)} are converted to metres"] if converted else []
     if not known:
-        return UNKNOWN, ["the unit of recordings is unknown, that of synthetic motion metres"] if metres else []
+        return UNKNOWN, [
+            "the unit of recordings is unknown, that of synthetic motion metres"
+        ] if metres else []
     return UNKNOWN, [
         f"positions in {', '.join(known)} are converted to metres; those of unknown unit stay as they are "
         "(dataset.read.unit states it), so errors of all together mean little"
@@ -90,7 +99,7 @@ def unit_factor(unit: str, wanted: str, *, several: bool) -> float:
         wanted: of the set.
         several: whether the set was made of several units, and so is in metres where they are known.
     """
-    if unit == wanted or unit == UNKNOWN or not several:
+    if unit in {wanted, UNKNOWN} or not several:
         return 1.0
     return LENGTH_UNITS[unit]
 
@@ -141,5 +150,7 @@ def dimension_notes(trajectories: Sequence[Trajectory]) -> list[str]:
     if few:
         notes.append(f"{few} of {len(trajectories)} tracks have one or two coordinates; the others are zero")
     if many:
-        notes.append(f"of {many} of {len(trajectories)} tracks only the first three columns, the position, are used")
+        notes.append(
+            f"of {many} of {len(trajectories)} tracks only the first three columns, the position, are used"
+        )
     return notes
