@@ -53,8 +53,8 @@ class ExperimentConfig:
         training: optimisation.
         dataset: motion data.
         evaluation: judgement.
-        init_from: model whose weights training begins with: a name that `m.load` knows, or a path; null begins
-            with random ones.
+        init_from: model whose weights training begins with: a name that `m.load` knows, or a path; null
+            begins with random ones.
         init_weights: fingerprint of these weights, written down when training began with them; another one is
             then refused.
     """

@@ -36,7 +36,8 @@ def run_demo(
         output_dir: folder of the pictures, made if missing.
         forecaster: whose forecasts are shown; its name stands in every title.
         evaluation_set: windows to choose from; types without windows get no picture.
-        paths: motion type -> example paths, ``[n, T, 3]`` metres, at the rate of the evaluation set.
+        paths: motion type -> example paths, ``[n, T, 3]`` metres, at the rate of the evaluation set; empty
+            where all motion is recorded.
 
     Returns:
         The written files.
@@ -44,8 +45,10 @@ def run_demo(
     Raises:
         ForecastError: for a forecast of wrong shape or one that is not finite.
     """
-    figure = plot_motion_types(paths, evaluation_set.dt)
-    written = [save_figure(figure, output_dir / "demo_trajectories.png")]
+    written = []
+    if paths:  # recordings are no kinds of motion to give examples of
+        figure = plot_motion_types(paths, evaluation_set.dt)
+        written.append(save_figure(figure, output_dir / "demo_trajectories.png"))
     return written + draw_median_forecasts(forecaster, evaluation_set, output_dir, prefix="demo_prediction")
 
 
@@ -77,6 +80,7 @@ def draw_median_forecasts(
             title=f"{name} motion, forecast by {forecaster.name}\n"
             f"window with the median error of {len(evaluation_set.groups()[name])}",
             references={b.name: b.forecast(context[None], evaluation_set.horizon) for b in baselines},
+            unit=evaluation_set.unit,
         )
         written.append(save_figure(figure, output_dir / f"{prefix}_{file_part(name)}.png"))
     rows = list(chosen.values())
@@ -87,6 +91,7 @@ def draw_median_forecasts(
         dt=evaluation_set.dt,
         labels=list(chosen),
         title=f"Forecasts by {forecaster.name}: of each motion type the window with the median error",
+        unit=evaluation_set.unit,
     )
     return [*written, save_figure(grid, output_dir / f"{prefix}_grid.png")]
 

@@ -49,7 +49,8 @@ def load_initial(name: str, root: Path = OUTPUT_ROOT) -> MoESequenceRegressor:
     """Load the model that training is to begin with.
 
     Args:
-        name: ``shipped``, a registered name, a run below ``root``, or the path of a run, checkpoint or release.
+        name: ``shipped``, a registered name, a run below ``root``, or the path of a run, checkpoint or
+            release.
         root: folder of runs.
 
     Raises:
@@ -96,16 +97,14 @@ def complete(content: Mapping[str, Any], *, folder: Path | None, root: Path, sou
     if name is None:
         if content.get("model") == FROM_INIT:
             raise ConfigError(
-                f"{source}: model: from_init takes the architecture of a trained model; name it with --init-from"
+                f"{source}: model: from_init takes the architecture of a trained model; name one with "
+                "--init-from"
             )
         return result
     if not isinstance(name, str):
         raise ConfigError(f"{source}: init_from must be the name or path of a model, got {name!r}")
     result["init_from"] = canonical_name(name)
-    if folder is not None:
-        base = _remembered(folder, result)
-    else:
-        base = to_dict(load_initial(name, root).config)
+    base = to_dict(load_initial(name, root).config) if folder is None else _remembered(folder, result)
     if stated is not None and not isinstance(stated, Mapping):
         raise ConfigError(f"{source}: model must be a mapping of keys, or from_init, got {stated!r}")
     result["model"] = _merged(base, stated or {}, f"{source}: ", canonical_name(name))
@@ -197,8 +196,8 @@ def begin(experiment: ExperimentConfig, model: MoESequenceRegressor, root: Path)
     found = fingerprint(state)
     if experiment.init_weights not in {None, found}:
         raise ConfigError(
-            f"init_weights is {experiment.init_weights}, but the weights of {name} are {found}: another model "
-            "has this name now; remove init_weights to begin with it nevertheless"
+            f"init_weights is {experiment.init_weights}, but the weights of {name} are {found}: another "
+            "model has this name now; remove init_weights to begin with it nevertheless"
         )
     model.load_state_dict(state)
     return replace(experiment, init_from=canonical_name(name), init_weights=found)

@@ -107,7 +107,9 @@ def train(
 def _monitor(
     history: History, model: MoESequenceRegressor, validation: EvaluationSet, name: str, log: Path
 ) -> LiveMonitor:
-    return LiveMonitor(history, Snapshots(model, validation), name=name, log=log, dt=validation.dt)
+    return LiveMonitor(
+        history, Snapshots(model, validation), name=name, log=log, dt=validation.dt, unit=validation.unit
+    )
 
 
 def check_best_metric(experiment: ExperimentConfig) -> None:

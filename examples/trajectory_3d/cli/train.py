@@ -54,8 +54,8 @@ def parser() -> argparse.ArgumentParser:
         "--init-from",
         metavar="MODEL",
         help="begin with the weights of a trained model, and take its architecture where the configuration "
-        "states none: 'shipped' (trajectory-3d-wide, the one for recordings), a registered name, a run's name "
-        "or folder, a checkpoint or a release",
+        "states none: 'shipped' (trajectory-3d-wide, the one for recordings), a registered name, a run's "
+        "name or folder, a checkpoint or a release",
     )
     made.add_argument("--seed", type=int, help="seed of weights and data (default: the configuration's)")
     made.add_argument(

@@ -46,6 +46,6 @@ def keep_account(folder: Path, config: DatasetConfig, *, resume: bool) -> None:
     saved = read_yaml(path)
     if saved.get("fingerprint") != now["fingerprint"]:
         raise ConfigError(
-            f"cannot resume: the recordings in dataset.paths are not those of {path}, so the stream of windows "
-            "is another; put the files back as they were, or start another run"
+            f"cannot resume: the recordings in dataset.paths are not those of {path}, so the stream of "
+            "windows is another; put the files back as they were, or start another run"
         )

@@ -47,7 +47,7 @@ def gather(points: Float64Array, starts: IntArray, length: int, observed: int) -
 
     Differences are small where positions are large, so they keep their digits in single precision.
     """
-    windows = points[starts[:, None] + np.arange(length)]
+    windows: Float64Array = points[starts[:, None] + np.arange(length)]
     windows -= windows[:, observed - 1 : observed]
     return windows
 

@@ -16,9 +16,12 @@ from examples.trajectory_3d.run_folder import file_part
 from m.config import ConfigError
 
 # What lies beside recordings in a folder, and is text or numbers too.
-_BESIDE = frozenset(
-    [".md", ".rst", ".html", ".htm", ".pdf", ".png", ".jpg", ".jpeg", ".gif", ".svg", ".webp", ".mp4", ".avi", ".py", ".ipynb", ".sh", ".yaml", ".yml", ".toml", ".ini", ".cfg", ".log", ".lock", ".zip", ".tar", ".tgz", ".sha256", ".md5"]
-)
+_DOCUMENTS = (".md", ".rst", ".html", ".htm", ".pdf")
+_PICTURES = (".png", ".jpg", ".jpeg", ".gif", ".svg", ".webp", ".mp4", ".avi")
+_PROGRAMS = (".py", ".ipynb", ".sh", ".yaml", ".yml", ".toml", ".ini", ".cfg", ".log", ".lock")
+_PACKED = (".zip", ".tar", ".tgz", ".sha256", ".md5")
+_BESIDE = frozenset((*_DOCUMENTS, *_PICTURES, *_PROGRAMS, *_PACKED))
+_BESIDE_FILES = frozenset(("split.json",))  # of ``trajectory-3d-data split``
 _BESIDE_NAMES = re.compile(
     r"(readme|licen[cs]e|copying|citation|changelog|notice|authors)(\..*)?", re.IGNORECASE
 )
@@ -85,7 +88,10 @@ def _expand(path: str) -> Iterator[Path]:
 
 
 def _is_beside(path: Path) -> bool:
-    return path.suffix.lower() in _BESIDE or _BESIDE_NAMES.fullmatch(path.name) is not None
+    name = path.name
+    return (
+        path.suffix.lower() in _BESIDE or name in _BESIDE_FILES or _BESIDE_NAMES.fullmatch(name) is not None
+    )
 
 
 def given_parts(files: Sequence[Path]) -> list[Part]:

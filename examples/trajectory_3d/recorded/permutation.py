@@ -37,7 +37,7 @@ def permuted(places: IntArray, size: int, seed: int, key: tuple[int, ...]) -> In
     if len(places) and not (int(places.min()) >= 0 and int(places.max()) < size):
         raise ValueError(f"places must lie from 0 to {size - 1}")
     bits = max(1, (max(size - 1, 1).bit_length() + 1) // 2)
-    keys = np.random.SeedSequence(seed, spawn_key=key).generate_state(_ROUNDS, np.uint64)
+    keys = np.random.SeedSequence(seed, spawn_key=key).generate_state(_ROUNDS, np.uint64).astype(np.uint64)
     result = _network(places.astype(np.uint64), bits, keys)
     beyond = np.flatnonzero(result >= size)
     while len(beyond):  # at most three of four values lie beyond, so this ends soon

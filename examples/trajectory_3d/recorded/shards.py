@@ -219,7 +219,8 @@ def open_shards(
     units = [shard.unit for shard in shards]
     unit, remarks = set_unit(units, metres=metres)
     several = metres or len(set(units)) > 1
-    cut, names = _surveyed(config, shards, label, parts, unit, several)
+    factors = tuple(unit_factor(shard.unit, unit, several=several) for shard in shards)
+    cut, names = _surveyed(config, shards, label, parts, factors)
     places = [(file, number) for file, shard in enumerate(shards) for number in range(len(shard.rows))]
     counts: dict[Part, dict[int, IntArray]] = {part: {} for part in PARTS}
     steps: dict[float, int] = {}
@@ -292,8 +293,7 @@ def _surveyed(
     shards: tuple[Shard, ...],
     label: Label,
     parts: Sequence[Part | None],
-    unit: str,
-    several: bool,
+    factors: tuple[float, ...],
 ) -> tuple[Cut, list[str]]:
     """How windows are made, and names of the groups, from stamps and tracks of all shards."""
     clocks, moments = [], []
@@ -323,7 +323,6 @@ def _surveyed(
     labels = {key: label(*key) for key in keys}
     names = list(dict.fromkeys(labels.values()))
     number_of = {name: number for number, name in enumerate(names)}
-    factors = tuple(unit_factor(shard.unit, unit, several=several) for shard in shards)
     groups = {key: number_of[name] for key, name in labels.items()}
     return Cut(config, shards, factors, tuple(clocks), tuple(moments), whole, groups), names
 

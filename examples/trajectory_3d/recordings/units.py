@@ -15,3 +15,15 @@ LENGTH_UNITS: dict[str, float] = {  # metres
     "nmi": 1852.0,
     "au": 149_597_870_700.0,
 }
+
+UNKNOWN = "unknown"
+
+
+def unit_label(unit: str) -> str:
+    """A unit of positions for tables and axes; ``units`` where a recording does not say."""
+    return "units" if unit == UNKNOWN else unit
+
+
+def in_unit(of_metres: str, unit: str) -> str:
+    """The unit of a quantity, ``m``, ``m/s^2`` or ``m^2`` for positions in metres, for those in another."""
+    return unit_label(unit) + of_metres[1:] if of_metres.startswith("m") else of_metres
