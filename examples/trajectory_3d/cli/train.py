@@ -143,6 +143,7 @@ def _run(experiment: ExperimentConfig, arguments: argparse.Namespace, device: to
 
     console = Console()
     folder = (arguments.output_root or OUTPUT_ROOT) / experiment.name
+    unit = _announce(experiment, console)
     with live_server(arguments.live) as live:  # to the end of the evaluation: the page may be opened late
         if live is not None:
             console.print(f"Watch it at {live.url}", highlight=False)
@@ -151,10 +152,26 @@ def _run(experiment: ExperimentConfig, arguments: argparse.Namespace, device: to
             folder,
             device=device,
             resume=arguments.resume,
-            callbacks=(make_display(console),),
+            callbacks=(make_display(console, unit),),
             live=None if live is None else live.history,
         )
         _conclude(result, experiment, folder, device, console)
+
+
+def _announce(experiment: ExperimentConfig, console: Console) -> str:
+    """Say what recordings there are to train on; returns the unit of positions."""
+    from examples.trajectory_3d.recorded.opening import open_recordings  # noqa: PLC0415
+    from examples.trajectory_3d.recorded.parts import PARTS  # noqa: PLC0415
+
+    if experiment.dataset.recordings is None:
+        return "m"
+    facts = open_recordings(experiment.dataset).facts
+    counts = ", ".join(f"{facts.count(part):,} for {part}" for part in PARTS)
+    groups = f"{len(facts.groups)} group{'s' if len(facts.groups) > 1 else ''}"
+    lines = [f"Recordings: windows in {groups}: {counts}", *(f"note: {note}" for note in facts.notes)]
+    for line in lines:
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+    return facts.unit
 
 
 def _conclude(
