@@ -1,0 +1,1 @@
+"""Tables of named columns as tracks: one idea, used by every format that holds a table."""
