@@ -153,7 +153,10 @@ def test_parts_of_a_piece_lie_where_their_times_do(start, count, cuts, embargo):
     for part, (first, end) in found.items():
         number = PARTS.index(part)
         covered[first:end] = number
-        assert (part_of[first:end] == number).all()
+        sure = (
+            np.abs(times[first:end, None] - moments).min(axis=1) > 1e-6
+        )  # a cut on a point may fall either way
+        assert (part_of[first:end][sure] == number).all()
     for i in np.flatnonzero(covered < 0):  # what belongs to no part lies within the embargo of a moment
         assert min(abs(times[i] - moment) for moment in moments) <= step * (embargo + 1)
 
@@ -192,7 +195,7 @@ def test_windows_are_all_stretches_that_move():
     expected = [s for s in range(3, 58 - LENGTH + 1, 2) if np.ptp(points[s : s + OBSERVED], axis=0).max() > 0]
     assert found.tolist() == expected
     spread = [np.sqrt(points[s : s + OBSERVED].var(axis=0).mean()) for s in expected]
-    rest = float(np.median(spread))
+    rest = float(np.sort(spread)[7:9].mean())  # between two of them, so that roundings do not matter
     kept = [s for s, size in zip(expected, spread, strict=True) if size > rest]
     assert window_starts(points, 3, 58, rest=rest, **options).tolist() == kept
 
@@ -266,18 +269,10 @@ def test_every_window_inside_a_row_group_comes_once_an_epoch(shards):
 
 def test_shards_in_memory_and_streamed_are_the_same_but_at_the_borders_of_row_groups(shards):
     fractions = SplitConfig(fractions=(1.0, 0.0, 0.0))
-    whole = held(open_recordings(config(shards, split=fractions, stream=False)), "train") if readable() else None
+    whole = held(open_recordings(config(shards, split=fractions, stream=False)), "train")
     streamed = held(open_recordings(config(shards, split=fractions, stream=True)), "train")
-    if whole is None:
-        pytest.skip("no reader of Parquet is registered")
     assert not streamed - whole
     assert sum(whole.values()) == 3 * (1 - LENGTH) + 750
-
-
-def readable() -> bool:
-    from examples.trajectory_3d.recordings.registry import formats
-
-    return "parquet" in formats()
 
 
 def test_evaluation_windows_lie_evenly_over_each_group(folder, shards):
@@ -315,9 +310,7 @@ def test_the_stream_is_the_same_however_it_is_cut_and_wherever_it_begins(folder,
     dataset = sources(folder, shards)[kind]
     whole = flat(islice(TrajectoryDataset(dataset, split="train", batch_size=100), 8))
     for size, start in ((7, 0), (50, 5), (160, 3)):
-        some = flat(
-            islice(TrajectoryDataset(dataset, split="train", batch_size=size, start_batch=start), 2)
-        )
+        some = flat(islice(TrajectoryDataset(dataset, split="train", batch_size=size, start_batch=start), 2))
         assert torch.equal(some, whole[start * size : (start + 2) * size])
 
 
@@ -336,12 +329,15 @@ def test_a_mixture_holds_its_share_of_recordings_and_each_of_their_windows_once(
     )
     assert type_names(dataset) == ("helical", "orbital", "one", "two")
     total = open_recordings(dataset).facts.count("train")
-    count = int(total / 0.3) + 1
-    stream = next(iter(TrajectoryDataset(dataset, split="train", batch_size=count)))
-    recorded = stream.path[stream.type_ids >= 2].double().numpy()[:total]
-    assert len(recorded) == total
+    blocks = (
+        int(total / (0.3 * 32)) + 1
+    )  # so many hold an epoch of recordings and less than a block of the next
+    stream = next(iter(TrajectoryDataset(dataset, split="train", batch_size=32 * blocks)))
+    recorded = stream.path[stream.type_ids >= 2].double().numpy()
+    assert len(recorded) == int(32 * blocks * 0.3)
     windows = Counter((mark, int(samples[0])) for mark, samples in told(recorded))
-    assert set(windows.values()) == {1}
+    assert len(windows) == total
+    assert sum(count == 2 for count in windows.values()) == len(recorded) - total < 32
     assert set(stream.type_ids.tolist()) == {0, 1, 2, 3}
     fixed = fixed_set(dataset, "test", 20)
     assert (fixed.type_ids >= 2).sum() == 6
@@ -356,7 +352,9 @@ def test_augmentation_keeps_shapes_and_noise_falls_on_the_context_alone(folder):
         one.path.diff(dim=1).norm(dim=-1), other.path.diff(dim=1).norm(dim=-1), rtol=1e-4, atol=1e-3
     )
     assert not torch.allclose(one.path, other.path)
-    noisy = next(iter(TrajectoryDataset(replace(plain, noise_fraction=(0.1, 0.1)), split="train", batch_size=60)))
+    noisy = next(
+        iter(TrajectoryDataset(replace(plain, noise_fraction=(0.1, 0.1)), split="train", batch_size=60))
+    )
     assert torch.equal(noisy.path, one.path)
     noise = (noisy.context - one.context).double()
     size = one.context.double().sub(one.context.double().mean(1, keepdim=True)).square().mean((1, 2)).sqrt()
@@ -489,7 +487,9 @@ def test_paths_that_lead_nowhere_say_so(tmp_path, folder):
 
 def test_a_part_without_windows_says_what_to_do(tmp_path):
     write(tmp_path / "short.json", numbered(40, 1))
-    with pytest.raises(ConfigError, match=r"validation part .* holds no window of 9 points.*split.by to track"):
+    with pytest.raises(
+        ConfigError, match=r"validation part .* holds no window of 9 points.*split.by to track"
+    ):
         fixed_set(config(tmp_path), "validation", 5)
 
 
@@ -501,18 +501,21 @@ def test_damaged_shards_are_refused(tmp_path):
         path.write_bytes(content[:cut])
         with pytest.raises(ConfigError, match=r"a\.parquet: .*Parquet"):
             open_recordings(config(path, stream=True))
-    pq.write_table(pa.table({"time": [0.0], "u": [1.0]}), path)
-    with pytest.raises(ConfigError, match="no columns x, y, z"):
-        open_recordings(config(path, stream=True))
-    pq.write_table(pa.table({"time": ["a"], "x": [1.0]}), path)
-    with pytest.raises(ConfigError, match="'time' holds no numbers"):
-        open_recordings(config(path, stream=True))
+    for table in ({"time": [0.0], "u": [1.0]}, {"time": ["a"], "x": [1.0]}, {"x": [1.0], "y": [2.0]}):
+        pq.write_table(pa.table(table), path)
+        with pytest.raises(ConfigError, match=r"dataset\.paths: .*a\.parquet.*expected"):
+            open_recordings(config(path, stream=True))
 
 
 def test_shards_of_other_programs_are_read_by_their_columns(tmp_path):
     path = tmp_path / "other.parquet"
     index = np.arange(80)
-    table = {"when": index * 500.0, "bird": pa.array(["b"] * 80).dictionary_encode(), "e": index**2.0, "n": index * 1.0}
+    table = {
+        "when": index * 500.0,
+        "bird": pa.array(["b"] * 80).dictionary_encode(),
+        "e": index**2.0,
+        "n": index * 1.0,
+    }
     pq.write_table(pa.table(table), path, row_group_size=40)
     options = {"time": "when", "time_unit": "ms", "track": "bird", "position": ["e", "n"], "unit": "km"}
     dataset = from_dict(DatasetConfig, {**to_dict(config(path, stream=True)), "read": options})

@@ -303,8 +303,8 @@ def _surveyed(
         kept: list[tuple[Float64Array, Float64Array]] = []
         for number in range(len(shard.rows)):
             stamps, tracks = read_stamps(shard, number)
-            for name, rows in tracks:
-                samples[file, name] = samples.get((file, name), 0) + len(rows)
+            for name, count in tracks.items():
+                samples[file, name] = samples.get((file, name), 0) + count
             if len(stamps):
                 clock = int(stamps[0]) if clock is None else clock
                 kept.append(_some_times(stamps, clock))
