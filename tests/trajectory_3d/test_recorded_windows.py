@@ -1,10 +1,10 @@
-"""Windows of recordings: which there are, that parts share no point, and that their stream is one of places."""
+"""Windows of recordings: which there are, that parts share no point, and that the stream is fixed."""
 
 from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
-from itertools import islice
+from itertools import islice, pairwise
 from pathlib import Path
 
 import numpy as np
@@ -44,7 +44,7 @@ def told(points):
     first = (points[:, 1, 0] - points[:, 0, 0] - 1) / 2
     marks = points[:, 1, 1] - points[:, 0, 1]
     return [
-        (int(round(mark)), int(round(start)) + np.arange(points.shape[1]))
+        (round(mark), round(start) + np.arange(points.shape[1]))
         for mark, start in zip(marks, first, strict=True)
     ]
 
@@ -263,7 +263,7 @@ def test_every_window_inside_a_row_group_comes_once_an_epoch(shards):
     first = told(store.shuffled("train", 0, 0, total).points)
     assert [w[1][0] for w in first] != [w[1][0] for w in second]
     # Row groups are mixed: one after the other a window would come from where the last one came.
-    near = [abs(a[1][0] - b[1][0]) < 70 and a[0] == b[0] for a, b in zip(first, first[1:], strict=False)]
+    near = [abs(a[1][0] - b[1][0]) < 70 and a[0] == b[0] for a, b in pairwise(first)]
     assert np.mean(near) < 0.6
 
 
