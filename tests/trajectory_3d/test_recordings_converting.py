@@ -90,9 +90,7 @@ def convert(paths, tmp_path, **options):
 
 def test_where_converted_files_go(tmp_path):
     for name in ("one", "two"):
-        save_tracks(
-            tmp_path / f"{name}.tt", {"": line(10)} if name == "one" else {"p": line(5), "q": line(6)}
-        )
+        save_tracks(tmp_path / f"{name}.tt", {"": line(10)} if name == "one" else {"p": line(5), "q": line(6)})
     written, unread = convert([tmp_path], tmp_path, out=tmp_path / "all.csv")
     assert (written, unread) == ({"all.csv": [("one", 10), ("two/p", 5), ("two/q", 6)]}, [])
     (tmp_path / "all.csv").unlink()
