@@ -83,7 +83,8 @@ def memory_store(
     tracks = [(file, track) for file in files for track in file.tracks]
     parts: list[Part | None] = [file.part for file, _ in tracks]
     if config.split.by == "track":
-        parts = list(share_out([t.samples for _, t in tracks], config.split.fractions, config.seed))
+        known = [(_digest(track), track.samples) for _, track in tracks]
+        parts = list(share_out(known, config.split.fractions, config.seed))
     moments = {id(file): _moments(file, config) for file in files}
     offset, pieces = 0, []
     found: dict[Part, list[list[IntArray]]] = {part: [[] for _ in groups] for part in PARTS}
@@ -141,6 +142,14 @@ def _moments(file: ReadFile, config: RecordingsConfig) -> tuple[float, float]:
 
 def _joined(starts: list[IntArray]) -> IntArray:
     return np.concatenate(starts) if starts else np.zeros(0, dtype=np.int64)
+
+
+def _digest(track: Track) -> str:
+    """Of a track's points; equal for a recording that is there twice."""
+    digest = hashlib.sha256()
+    for piece in track.pieces:
+        digest.update(np.ascontiguousarray(piece.points).tobytes())
+    return digest.hexdigest()
 
 
 def _fingerprint(points: Float64Array, starts: Mapping[Part, IntArray]) -> str:

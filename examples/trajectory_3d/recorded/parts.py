@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import Literal, TypeAlias
 
 import numpy as np
 
 from examples.trajectory_3d.arrays import Float64Array
+from examples.trajectory_3d.recordings.splitting import deal
 
 Part: TypeAlias = Literal["train", "validation", "test"]
 PARTS: tuple[Part, ...] = ("train", "validation", "test")
@@ -53,15 +54,15 @@ def point_ranges(
         step: seconds between points.
         count: of points.
         moments: at which the file is cut.
-        embargo: points left out on either side of each moment.
+        embargo: points left out after each moment.
 
     Returns:
         First point and end of each part; empty ones are left out.
     """
     first, second = (_place(moment, start, step) for moment in moments)
     bounds = (
-        (-math.inf, first - embargo),
-        (first + embargo, second - embargo),
+        (-math.inf, first),
+        (first + embargo, second),
         (second + embargo, math.inf),
     )
     clipped = [
@@ -75,27 +76,20 @@ def _place(moment: float, start: float, step: float) -> float:
     return math.ceil((moment - start) / step - 1e-9) if math.isfinite(moment) else moment
 
 
-def share_out(counts: Sequence[int], fractions: Sequence[float], seed: int) -> list[Part]:
-    """A part for each track, at random.
-
-    In random order, one track first goes to each part that is to have any; then each goes to the part that
-    lacks the most samples.
+def share_out(tracks: Sequence[tuple[Hashable, int]], fractions: Sequence[float], seed: int) -> list[Part]:
+    """A part for each track, at random by `deal`.
 
     Args:
-        counts: samples of each track.
+        tracks: what tells each from others, and its samples; equal ones, of a file that is there twice, go to
+            one part.
         fractions: of the samples, for training, validation and test.
-        seed: of the order.
+        seed: of the choice.
+
+    Raises:
+        ConfigError: fewer tracks than parts that are to have any.
     """
-    order = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(_TRACKS,))).permutation(len(counts))
-    wanted = np.asarray(fractions, dtype=np.float64) * sum(counts)
-    lacking = wanted.copy()
-    first = [number for number in np.argsort(-wanted, kind="stable").tolist() if wanted[number] > 0]
-    chosen: list[Part] = ["train"] * len(counts)
-    for track in order.tolist():
-        number = first.pop(0) if first else int(np.argmax(lacking))
-        chosen[track] = PARTS[number]
-        lacking[number] -= counts[track]
-    return chosen
-
-
-_TRACKS = 0x7261636B  # a stream of the seed's own
+    sizes: dict[Hashable, int] = {}
+    for key, samples in tracks:
+        sizes[key] = sizes.get(key, 0) + samples
+    homes = dict(zip(sizes, deal(list(sizes.values()), fractions, seed), strict=True))
+    return [PARTS[homes[key]] for key, _ in tracks]

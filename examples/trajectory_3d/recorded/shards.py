@@ -316,7 +316,7 @@ def _surveyed(
     keys = list(samples)
     if config.split.by == "track":
         whole = dict(
-            zip(keys, share_out(list(samples.values()), config.split.fractions, config.seed), strict=True)
+            zip(keys, share_out(list(samples.items()), config.split.fractions, config.seed), strict=True)
         )
     else:
         whole = {key: part for key in keys if (part := parts[key[0]]) is not None}
