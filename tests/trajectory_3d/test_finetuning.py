@@ -302,7 +302,9 @@ def test_releases_of_before_recordings_are_judged_on_their_own_data(tmp_path, mo
 
 def test_mixed_training_knows_motions_and_files(recordings):
     mixed = ["dataset.source=mixed", "dataset.type_weights={orbital: 1.0}", "dataset.files_weight=0.4"]
-    experiment = load_config(ExperimentConfig, FINETUNE, [*WINDOW, f"dataset.paths=[{recordings}]", *mixed])
+    experiment = load_config(
+        ExperimentConfig, FINETUNE, [*WINDOW, *MODEL, f"dataset.paths=[{recordings}]", *mixed]
+    )
     batch = next(training_batches(experiment, 0))
     assert set(batch.labels.tolist()) == {0, 1, 2}
     windows = evaluation_windows(experiment.dataset, "test", 30)

@@ -13,7 +13,7 @@ from examples.trajectory_3d.recorded.cutting import evenly, gather, spread, wind
 from examples.trajectory_3d.recorded.parts import PARTS, Part, cut_moments, point_ranges, share_out
 from examples.trajectory_3d.recorded.rates import common_step, rate_notes, rounded
 from examples.trajectory_3d.recorded.store import RecordedWindows, SetFacts, epoch_order, epoch_places
-from examples.trajectory_3d.recorded.tracks import ReadFile
+from examples.trajectory_3d.recorded.tracks import ReadFile, Track
 from examples.trajectory_3d.recordings_config import RecordingsConfig
 
 
