@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from examples.trajectory_3d.recordings.trajectory import LENGTH_UNITS
+from examples.trajectory_3d.recordings.units import LENGTH_UNITS
 
 TIME_UNITS: dict[str, float] = {  # seconds
     "ns": 1e-9,

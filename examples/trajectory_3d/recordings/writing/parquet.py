@@ -14,6 +14,7 @@ from examples.trajectory_3d.recordings.trajectory import Trajectory
 from examples.trajectory_3d.recordings.trajectory_json import MARKER, VERSION, description
 from examples.trajectory_3d.recordings.writers import register_writer
 
+ROW_GROUP = 100_000  # rows; so many are read at once by what streams windows of shards
 _RESERVED = frozenset({"track", "time", "time_ns"})
 
 
@@ -54,7 +55,7 @@ def write(path: Path, tracks: Sequence[Trajectory]) -> None:
     facts = {"version": VERSION, "tracks": [description(track) for track in tracks]}
     result = pa.table(table)
     result = result.replace_schema_metadata({MARKER: json.dumps(facts)})
-    pq.write_table(result, path)
+    pq.write_table(result, path, row_group_size=ROW_GROUP)
 
 
 def _columns(track: Trajectory) -> dict[str, np.ndarray]:
