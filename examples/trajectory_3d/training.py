@@ -234,6 +234,7 @@ class Validation:
         metrics |= expert_metrics(model, self._windows, batch_size)
         return metrics
 
+    @torch.no_grad()
     def _likelihood(self, model: MoESequenceRegressor) -> float:
         """Negative log-likelihood of the first P true points, nats per coordinate."""
         steps = model.config.head.prediction_steps

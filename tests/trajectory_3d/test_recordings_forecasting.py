@@ -257,3 +257,10 @@ def test_a_broken_file_does_not_stop_the_others(recording, tmp_path, capsys):
 def test_wrong_requests_end_with_2(recording, wrong, word, capsys):
     assert main([str(recording), *wrong]) == 2
     assert word in capsys.readouterr().err
+
+
+def test_what_a_format_fixes_is_not_ignored_in_silence(recording, capsys):
+    main([str(recording), "--position", "a,b", "--separator", ";"])
+    told = capsys.readouterr().out
+    for word in ("position", "separator"):
+        assert f"{word} is not used: " in told

@@ -16,6 +16,11 @@ TIME_UNITS: dict[str, float] = {  # seconds
     "day": 86400.0,
 }
 
+# Options by which columns are chosen: of tables, and further ones of tables of text.
+TABLE_CHOICES = frozenset({"time", "position", "extra", "track", "time_unit", "geodetic"})
+TEXT_CHOICES = TABLE_CHOICES | {"separator", "header"}
+CHOICES = TEXT_CHOICES
+
 
 @dataclass(frozen=True, kw_only=True)
 class ReadOptions:

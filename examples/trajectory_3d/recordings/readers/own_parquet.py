@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from examples.trajectory_3d.recordings.errors import RecordingError
-from examples.trajectory_3d.recordings.options import ReadOptions
+from examples.trajectory_3d.recordings.options import TABLE_CHOICES, ReadOptions
 from examples.trajectory_3d.recordings.readers.columnar import read_parquet, stream_parquet
 from examples.trajectory_3d.recordings.registry import Match, register_format
 from examples.trajectory_3d.recordings.source import Source
@@ -47,7 +47,9 @@ def stream(source: Source, options: ReadOptions, size: int) -> Iterator[list[Tra
         yield [_declared(piece, options)]
 
 
-@register_format("trajectory-parquet", "Parquet of this package", sniff=sniff, stream=stream)
+@register_format(
+    "trajectory-parquet", "Parquet of this package", sniff=sniff, stream=stream, uses=TABLE_CHOICES
+)
 def read(source: Source, options: ReadOptions) -> list[Trajectory]:
     """Every track as it was written.
 
