@@ -90,7 +90,7 @@ class DatasetConfig:
         files_weight: share of windows that are recorded, for ``mixed``.
         sequence_length: points in the context, L.
         prediction_length: points to forecast, H.
-        sampling_rate: samples per second, in Hz.
+        sampling_rate: samples per second, in Hz; recordings alone have their own.
         noise_std: standard deviation of the Gaussian measurement noise in metres, per axis; it
             falls on the context only, never on the path to forecast.
         noise_fraction: range of a second part of the noise, drawn for every window: its

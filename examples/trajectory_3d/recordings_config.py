@@ -27,8 +27,8 @@ class SplitConfig:
             short tracks. ``folder`` goes by the folders ``train``, ``validation`` and ``test`` that hold the
             files, as ``trajectory-3d-data split`` makes them.
         fractions: of the samples, for training, validation and test; they sum to 1.
-        embargo: points left out after each moment at which a file is cut, since neighbouring points are alike;
-            null takes ``dataset.prediction_length``.
+        embargo: points left out after each moment at which a file is cut, since neighbouring points
+            are alike; null takes ``dataset.prediction_length``.
 
     Raises:
         ValueError: naming the field, its value and what was expected.

@@ -141,7 +141,8 @@ def test_training_begins_with_the_weights_named_and_judges_them_first(root):
     assert [line["step"] for line in judged] == [0, 6, 12]
     experiment = load_config(ExperimentConfig, root / "tuned/config.yaml")
     windows = evaluation_windows(experiment.dataset, "validation", 20)
-    initial = Validation(experiment, windows)(load_model(root / "base/best_model.pt"), 0)
+    with torch.no_grad():
+        initial = Validation(experiment, windows)(load_model(root / "base/best_model.pt"), 0)
     assert judged[0]["metrics"]["position_error"] == pytest.approx(initial["position_error"], rel=1e-5)
 
 
