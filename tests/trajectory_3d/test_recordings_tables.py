@@ -173,6 +173,22 @@ def test_day_and_month_that_could_be_either_are_refused(table):
     assert one(table("time,x,y,z\n08/09/2020,1,2,3\n13/09/2020,1,2,3\n")).start_ns == unix_ns(2020, 9, 8)
 
 
+def test_later_rows_have_the_order_and_kind_of_the_first(tmp_path):
+    path = tmp_path / "long.csv"
+    cells = [f"{1 + i // 2000:02d}/07/2020 10:00:{i % 60:02d}" for i in range(26_000)]  # 1 to 13 July
+    path.write_text("time,x,y,z\n" + "".join(f"{cell},1,2,3\n" for cell in reversed(cells)))
+    pieces = [
+        track for tracks in formats()["csv"].stream(Source(path), ReadOptions(), 3000) for track in tracks
+    ]
+    stamps = np.concatenate([piece.stamps_ns() for piece in pieces])
+    assert len(pieces) > 3
+    assert stamps.min() == unix_ns(2020, 7, 1, 10)
+    assert stamps.max() < unix_ns(2020, 7, 13, 11)
+    path.write_text("time,x,y,z\n" + "2020-07-01 10:00:00,1,2,3\n" * 9000 + "10:00:00,1,2,3\n" * 9000)
+    with pytest.raises(RecordingError, match="no date like|times of day"):
+        list(formats()["csv"].stream(Source(path), ReadOptions(), 2000))
+
+
 def test_frames_need_a_rate(table):
     text = "frame,x,y,z\n100,1,2,3\n102,4,5,6\n"
     with pytest.raises(RecordingError, match="--rate"):

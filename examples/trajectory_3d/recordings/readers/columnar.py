@@ -11,7 +11,7 @@ from examples.trajectory_3d.recordings.options import TABLE_CHOICES, ReadOptions
 from examples.trajectory_3d.recordings.registry import Match, register_format
 from examples.trajectory_3d.recordings.source import Source
 from examples.trajectory_3d.recordings.tables.arrow_tables import arrow_faults, slices, sources_of, table_of
-from examples.trajectory_3d.recordings.tables.assemble import SAMPLE, Assembler, check_placed, join
+from examples.trajectory_3d.recordings.tables.assemble import SAMPLE, Assembler
 from examples.trajectory_3d.recordings.tables.choose import Layout, choose
 from examples.trajectory_3d.recordings.trajectory import Trajectory
 
@@ -63,8 +63,8 @@ def read_parquet(source: Source, options: ReadOptions) -> list[Trajectory]:
         RecordingError: a damaged file, no rows, columns that cannot be told, a value of the wrong kind.
     """
     with arrow_faults(source.path, "Parquet file"):
-        layout, pieces = _pieces(source, *_parquet(source, _ROWS), options, _PARQUET)
-        return check_placed(join(track for each in pieces for track in each), layout)
+        assembler, pieces = _pieces(source, *_parquet(source, _ROWS), options, _PARQUET)
+        return assembler.whole(track for each in pieces for track in each)
 
 
 @register_format(
@@ -77,14 +77,14 @@ def read_feather(source: Source, options: ReadOptions) -> list[Trajectory]:
         RecordingError: a damaged file, no rows, columns that cannot be told, a value of the wrong kind.
     """
     with arrow_faults(source.path, "Feather file"):
-        layout, pieces = _pieces(source, *_feather(source, _ROWS), options, _FEATHER)
-        return check_placed(join(track for each in pieces for track in each), layout)
+        assembler, pieces = _pieces(source, *_feather(source, _ROWS), options, _FEATHER)
+        return assembler.whole(track for each in pieces for track in each)
 
 
 def _pieces(
     source: Source, sample: Any, batches: Callable[[list[str]], Batches], options: ReadOptions, name: str
-) -> tuple[Layout, Iterator[list[Trajectory]]]:
-    """What the columns are, and the tracks of each batch."""
+) -> tuple[Assembler, Iterator[list[Trajectory]]]:
+    """What assembles the tracks, and those of each batch."""
     first = table_of(source.path, sample)
     if not len(first):
         raise RecordingError(source.path, "a table without rows", expected="at least one sample")
@@ -101,7 +101,7 @@ def _pieces(
             row += len(table)
             yield assembler.pieces(table)
 
-    return layout, pieces()
+    return assembler, pieces()
 
 
 def _check_columns(table: Any, layout: Layout) -> None:

@@ -8,7 +8,7 @@ from examples.trajectory_3d.recordings.errors import RecordingError
 from examples.trajectory_3d.recordings.options import TEXT_CHOICES, ReadOptions
 from examples.trajectory_3d.recordings.registry import Match, register_format
 from examples.trajectory_3d.recordings.source import Source
-from examples.trajectory_3d.recordings.tables.assemble import Assembler, check_placed, join
+from examples.trajectory_3d.recordings.tables.assemble import Assembler
 from examples.trajectory_3d.recordings.tables.axes import find_axes
 from examples.trajectory_3d.recordings.tables.choose import choose
 from examples.trajectory_3d.recordings.tables.dialect import Dialect, find_dialect, is_number
@@ -74,5 +74,4 @@ def read(source: Source, options: ReadOptions) -> list[Trajectory]:
     """
     table = open_table(source, options)
     assembler = Assembler(table.layout, _NAME)
-    tracks = join(piece for block in table.tables(BLOCK) for piece in assembler.pieces(block))
-    return check_placed(tracks, table.layout)
+    return assembler.whole(piece for block in table.tables(BLOCK) for piece in assembler.pieces(block))

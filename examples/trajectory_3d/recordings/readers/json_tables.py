@@ -17,8 +17,8 @@ from examples.trajectory_3d.recordings.options import TABLE_CHOICES, ReadOptions
 from examples.trajectory_3d.recordings.registry import Match, register_format
 from examples.trajectory_3d.recordings.source import Source
 from examples.trajectory_3d.recordings.tables.arrays import plain_table, stated_rate, tracks_of_rows
-from examples.trajectory_3d.recordings.tables.assemble import SAMPLE, Assembler, check_placed, join
-from examples.trajectory_3d.recordings.tables.choose import Layout, choose
+from examples.trajectory_3d.recordings.tables.assemble import SAMPLE, Assembler
+from examples.trajectory_3d.recordings.tables.choose import choose
 from examples.trajectory_3d.recordings.tables.table import Column, Table, part_names
 from examples.trajectory_3d.recordings.trajectory import Trajectory
 
@@ -253,8 +253,8 @@ def stream_lines(source: Source, options: ReadOptions, size: int) -> Iterator[li
 
 def _line_pieces(
     source: Source, options: ReadOptions, size: int
-) -> Iterator[tuple[Layout, list[Trajectory]]]:
-    """What the columns are, by the first records, and the tracks of so many records each."""
+) -> Iterator[tuple[Assembler, list[Trajectory]]]:
+    """What assembles the tracks, and those of so many records each."""
     assembler: Assembler | None = None
     names: dict[str, None] | None = None
     lines = _records(source)
@@ -268,7 +268,7 @@ def _line_pieces(
                 dict.fromkeys(table.names),
             )
         row += len(table)
-        yield assembler.layout, assembler.pieces(table)
+        yield assembler, assembler.pieces(table)
 
 
 def _with_lines(table: Table, numbers: Sequence[int]) -> Table:
@@ -283,8 +283,7 @@ def read_lines(source: Source, options: ReadOptions) -> list[Trajectory]:
         RecordingError: a line that is no JSON object (with line and column), columns that cannot be told.
     """
     found = list(_line_pieces(source, options, _ROWS))
-    tracks = join(piece for _, pieces in found for piece in pieces)
-    return check_placed(tracks, found[0][0]) if found else []
+    return found[0][0].whole(piece for _, pieces in found for piece in pieces) if found else []
 
 
 def _records(source: Source) -> Iterator[tuple[int, Any]]:

@@ -15,7 +15,7 @@ from examples.trajectory_3d.recordings.errors import RecordingError
 from examples.trajectory_3d.recordings.options import TABLE_CHOICES, ReadOptions
 from examples.trajectory_3d.recordings.registry import Match, register_format
 from examples.trajectory_3d.recordings.source import Source
-from examples.trajectory_3d.recordings.tables.assemble import Assembler, check_placed, join
+from examples.trajectory_3d.recordings.tables.assemble import Assembler
 from examples.trajectory_3d.recordings.tables.cells import floats
 from examples.trajectory_3d.recordings.tables.choose import choose
 from examples.trajectory_3d.recordings.tables.dialect import Dialect, find_dialect
@@ -71,8 +71,7 @@ def read(source: Source, options: ReadOptions) -> list[Trajectory]:
         pieces += assembler.pieces(table)
         if quality is not None:
             solutions.update(_known(table, quality))
-    tracks = check_placed(join(pieces), layout)
-    return [_on_clock(track, heading[1], _notes(solutions)) for track in tracks]
+    return [_on_clock(track, heading[1], _notes(solutions)) for track in assembler.whole(pieces)]
 
 
 def _named(source: Source, line: str, dialect: Dialect) -> Dialect:

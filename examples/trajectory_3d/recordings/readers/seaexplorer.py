@@ -14,7 +14,7 @@ from examples.trajectory_3d.recordings.errors import RecordingError
 from examples.trajectory_3d.recordings.options import TABLE_CHOICES, ReadOptions
 from examples.trajectory_3d.recordings.registry import Match, register_format
 from examples.trajectory_3d.recordings.source import Source
-from examples.trajectory_3d.recordings.tables.assemble import Assembler, check_placed, join
+from examples.trajectory_3d.recordings.tables.assemble import Assembler
 from examples.trajectory_3d.recordings.tables.cells import floats
 from examples.trajectory_3d.recordings.tables.choose import choose
 from examples.trajectory_3d.recordings.tables.dialect import find_dialect
@@ -50,7 +50,7 @@ def read(source: Source, options: ReadOptions) -> list[Trajectory]:
     angles = [i for i, name in enumerate(dialect.names) if name in {"Lat", "Lon"}]
     tables = TextTable(source, dialect, layout).tables()
     pieces = (piece for table in tables for piece in assembler.pieces(_in_degrees(table, angles)))
-    return check_placed(join(pieces), layout)
+    return assembler.whole(pieces)
 
 
 def _in_degrees(table: Table, angles: list[int]) -> Table:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from examples.trajectory_3d.arrays import Float64Array
 from examples.trajectory_3d.recordings.errors import RecordingError
 from examples.trajectory_3d.recordings.options import ReadOptions
-from examples.trajectory_3d.recordings.tables.assemble import SAMPLE, Assembler, check_placed
+from examples.trajectory_3d.recordings.tables.assemble import SAMPLE, Assembler
 from examples.trajectory_3d.recordings.tables.choose import Layout, choose
 from examples.trajectory_3d.recordings.tables.names import parse_name
 from examples.trajectory_3d.recordings.tables.table import Table, from_arrays
@@ -83,7 +83,7 @@ def tracks_of_arrays(
         raise RecordingError(path, f"tracks may be in {lists}", expected="--position with one's columns")
     result: list[Trajectory] = []
     for each in found:
-        tracks = check_placed(Assembler(each.layout, name).pieces(each.table), each.layout)
+        tracks = _whole(each.layout, each.table, name)
         label = each.group if len(found) > 1 else ""
         result += [_labelled(track, label, each.stated) for track in tracks]
     return result
@@ -197,8 +197,12 @@ def tracks_of_rows(
     if not len(table):
         return []
     layout, stated = choose_at(table.slice(0, SAMPLE), options, rate)
-    tracks = check_placed(Assembler(layout, name).pieces(table), layout)
-    return [_labelled(track, label, stated) for track in tracks]
+    return [_labelled(track, label, stated) for track in _whole(layout, table, name)]
+
+
+def _whole(layout: Layout, table: Table, name: str) -> list[Trajectory]:
+    assembler = Assembler(layout, name)
+    return assembler.whole(assembler.pieces(table))
 
 
 def _labelled(track: Trajectory, label: str, stated: bool) -> Trajectory:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
@@ -11,13 +12,12 @@ import numpy.typing as npt
 from examples.trajectory_3d.arrays import Float64Array
 from examples.trajectory_3d.recordings.errors import RecordingError
 from examples.trajectory_3d.recordings.geodesy import to_local
-from examples.trajectory_3d.recordings.options import ReadOptions
 from examples.trajectory_3d.recordings.tables.cells import floats, labels
-from examples.trajectory_3d.recordings.tables.choose import Layout, choose
+from examples.trajectory_3d.recordings.tables.choose import Layout
 from examples.trajectory_3d.recordings.tables.dates import Order
-from examples.trajectory_3d.recordings.tables.stamps import stamps_of
+from examples.trajectory_3d.recordings.tables.stamps import Stamps, stamps_of
 from examples.trajectory_3d.recordings.tables.table import Table
-from examples.trajectory_3d.recordings.trajectory import NANOSECONDS, Origin, Trajectory, relative
+from examples.trajectory_3d.recordings.trajectory import NANOSECONDS, Clock, Origin, Trajectory, relative
 
 SAMPLE = 1000  # rows that columns are told by
 
@@ -29,14 +29,24 @@ class Assembler:
     Attributes:
         layout: what the columns are.
         format: name of the file's format, for the tracks.
-        order: of day and month in dates that leave it open.
+        order: of day and month in dates that leave it open; settled by the first rows that do not.
     """
 
     layout: Layout
     format: str = ""
     order: Order | None = None
+    _clock: Clock | None = None
+    _rows: int = 0
     _origins: dict[str, Origin] = field(default_factory=dict)
     _counts: dict[str, int] = field(default_factory=dict)
+    _assumed: dict[str, None] = field(default_factory=dict)
+    _lost: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was odd in the rows so far."""
+        lost = [f"{count} of {self._rows} {what}" for what, count in self._lost.items()]
+        return (*self.layout.notes, *self._assumed, *lost)
 
     def pieces(self, table: Table) -> list[Trajectory]:
         """Tracks of some rows, each with its samples in the order of the file.
@@ -44,19 +54,12 @@ class Assembler:
         Raises:
             RecordingError: a cell that is not what its column holds; says where.
         """
-        stamps = (
-            None if self.layout.timing.kind == "rate" else stamps_of(self.layout.timing, table, self.order)
-        )
+        self._rows += len(table)
+        stamps = self._stamps(table)
         position = np.stack([floats(table, each) for each in self.layout.axes.columns], axis=1)
         position *= np.array(self.layout.axes.factors)
-        notes = list(self.layout.notes)
-        if stamps is not None:
-            notes += stamps.notes
-            lost = int(np.count_nonzero(~stamps.known))
-            if lost:
-                notes.append(f"{lost} of {len(table)} rows have no time and are left out")
         if self.layout.axes.geodetic:
-            _check_degrees(table, self.layout, position, notes)
+            self._check_degrees(table, position)
         common = Trajectory(
             times=np.zeros(0),
             points=np.zeros((0, len(self.layout.names))),
@@ -66,7 +69,7 @@ class Assembler:
             clock="index" if stamps is None else stamps.clock,
             source=str(table.path),
             format=self.format,
-            notes=tuple(notes),
+            notes=self.notes,
         )
         extra = [floats(table, each) for each in self.layout.extra]
         result = []
@@ -83,6 +86,38 @@ class Assembler:
                 replace(common, times=times, points=points, start_ns=start, track=name, origin=origin)
             )
         return result
+
+    def whole(self, pieces: Iterable[Trajectory]) -> list[Trajectory]:
+        """Whole tracks of all pieces, in the order of their first ones.
+
+        Raises:
+            RecordingError: latitude, longitude and altitude of which no sample has all three.
+        """
+        tracks = join(pieces)
+        if tracks and self.layout.axes.geodetic and not self._origins:
+            raise RecordingError(
+                tracks[0].source,
+                "no sample has latitude, longitude and altitude",
+                expected="at least one (--position with latitude and longitude alone needs no altitude)",
+            )
+        return [replace(track, notes=self.notes) for track in tracks]
+
+    def _stamps(self, table: Table) -> Stamps | None:
+        """Times of the rows, of the same kind as those before; None where samples come at a rate."""
+        if self.layout.timing.kind == "rate":
+            return None
+        stamps = stamps_of(self.layout.timing, table, self.order)
+        if not stamps.known.all():
+            self._lost["rows have no time and are left out"] += int(np.count_nonzero(~stamps.known))
+        if not stamps.known.any():
+            return stamps
+        if self._clock not in {None, stamps.clock}:
+            row = int(np.flatnonzero(stamps.known)[0])
+            column = self.layout.timing.columns[-1]
+            raise table.fault(row, column, "dates and times of day in one column", "either, in all rows")
+        self._clock, self.order = stamps.clock, self.order or stamps.order
+        self._assumed |= dict.fromkeys(stamps.notes)
+        return stamps
 
     def _tracks(self, table: Table) -> Iterator[tuple[str, npt.NDArray[np.intp]]]:
         if self.layout.track is None:
@@ -110,21 +145,20 @@ class Assembler:
         points, self._origins[name] = to_local(degrees[:, 0], degrees[:, 1], degrees[:, 2], origin)
         return points
 
-
-def _check_degrees(table: Table, layout: Layout, position: Float64Array, notes: list[str]) -> None:
-    """Lose places that are none on Earth; refuse columns that hold no degrees at all."""
-    for place, (what, most) in enumerate((("latitude", 90.0), ("longitude", 360.0))):
-        values = np.abs(position[:, place])
-        off = values > most  # False for NaN
-        if not off.any():
-            continue
-        row, column = int(np.flatnonzero(off)[0]), layout.axes.columns[place]
-        if 2 * np.count_nonzero(off) > np.count_nonzero(np.isfinite(values)):
-            raise table.fault(
-                row, column, f"{position[row, place]:g} as {what}", f"degrees, at most {most:g}"
-            )
-        notes.append(f"{int(off.sum())} values of {what} beyond {most:g} degrees are taken as lost")
-        position[off] = np.nan
+    def _check_degrees(self, table: Table, position: Float64Array) -> None:
+        """Lose places that are none on Earth; refuse columns that hold no degrees at all."""
+        for place, (what, most) in enumerate((("latitude", 90.0), ("longitude", 360.0))):
+            values = np.abs(position[:, place])
+            off = values > most  # False for NaN
+            if not off.any():
+                continue
+            row, column = int(np.flatnonzero(off)[0]), self.layout.axes.columns[place]
+            if 2 * np.count_nonzero(off) > np.count_nonzero(np.isfinite(values)):
+                raise table.fault(
+                    row, column, f"{position[row, place]:g} as {what}", f"degrees, at most {most:g}"
+                )
+            self._lost[f"rows have a {what} beyond {most:g} degrees, taken as lost"] += int(off.sum())
+            position[off] = np.nan
 
 
 def join(pieces: Iterable[Trajectory]) -> list[Trajectory]:
@@ -138,37 +172,4 @@ def join(pieces: Iterable[Trajectory]) -> list[Trajectory]:
 def _joined(parts: list[Trajectory]) -> Trajectory:
     times, start = relative(np.concatenate([part.stamps_ns() for part in parts]))
     points = np.concatenate([part.points for part in parts])
-    notes = tuple(dict.fromkeys(note for part in parts for note in part.notes))
-    return replace(parts[-1], times=times, points=points, start_ns=start, notes=notes)
-
-
-def check_placed(tracks: list[Trajectory], layout: Layout) -> list[Trajectory]:
-    """Whole tracks, if they are anywhere.
-
-    Raises:
-        RecordingError: latitude, longitude and altitude of which no sample has all three.
-    """
-    if tracks and layout.axes.geodetic and all(track.origin is None for track in tracks):
-        raise RecordingError(
-            tracks[0].source,
-            "no sample has latitude, longitude and altitude",
-            expected="at least one (--position with latitude and longitude alone needs no altitude)",
-        )
-    return tracks
-
-
-def tracks_of(table: Table, options: ReadOptions, name: str) -> list[Trajectory]:
-    """Tracks of a whole table.
-
-    Args:
-        table: all rows.
-        options: what the user says.
-        name: of the format.
-
-    Raises:
-        RecordingError: no rows; columns that cannot be told; cells that are wrong.
-    """
-    if not len(table):
-        raise RecordingError(table.path, "a table without rows", expected="at least one sample")
-    layout = choose(table.slice(0, SAMPLE), options)
-    return check_placed(Assembler(layout, name).pieces(table), layout)
+    return replace(parts[-1], times=times, points=points, start_ns=start)

@@ -50,12 +50,14 @@ class Dates:
         known: ``[N]``, False where a cell is missing.
         dated: whether the cells have a date.
         zoned: whether they say their time zone.
+        order: of day and month, where the form leaves it open.
     """
 
     stamps: Int64Array
     known: BoolArray
     dated: bool
     zoned: bool
+    order: Order | None = None
 
 
 def is_date(cell: str) -> bool:
@@ -93,9 +95,9 @@ def parse_dates(table: Table, index: int, cells: Sequence[str | None], order: Or
         raise table.fault(first, index, f"'{sample[:40]}' is no date or time", "such as 2024-05-09T14:59:05Z")
     parts = _parts(table, index, cells, known, kind)
     if kind == "two first":
-        _settle_order(table, index, parts, known, order)
+        order = _settle_order(table, index, parts, known, order)
     stamps = _stamps(table, index, parts, known, kind)
-    return Dates(stamps, known, dated=kind != "time of day", zoned=bool(parts["zone"][first]))
+    return Dates(stamps, known, kind != "time of day", bool(parts["zone"][first]), order)
 
 
 _PARTS = ("Y", "m", "d", "j", "one", "two", "sep", "name", "H", "M", "S", "f", "ap", "zone")
@@ -118,7 +120,7 @@ def _parts(
 
 def _settle_order(
     table: Table, index: int, parts: dict[str, list[str | None]], known: BoolArray, order: Order | None
-) -> None:
+) -> Order:
     """Say which of two numbers is the day: by a point between them, or by one above 12."""
     rows = np.flatnonzero(known)
     one, two = (_numbers(parts[part]) for part in ("one", "two"))
@@ -133,6 +135,7 @@ def _settle_order(
             raise table.fault(int(rows[0]), index, problem, "dates with the year first, such as 2024-05-09")
     day, month = ("one", "two") if order == "day first" else ("two", "one")
     parts["d"], parts["m"] = parts[day], parts[month]
+    return order
 
 
 def _numbers(texts: Sequence[str | None], missing: int = 0) -> Int64Array:

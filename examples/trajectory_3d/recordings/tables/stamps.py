@@ -37,12 +37,14 @@ class Stamps:
         known: ``[N]``, False for rows without a time.
         clock: what they count.
         notes: what was assumed.
+        order: of day and month, where dates leave it open: the same for the rows that follow.
     """
 
     values: Int64Array
     known: BoolArray
     clock: Clock
     notes: tuple[str, ...] = ()
+    order: Order | None = None
 
 
 def stamps_of(timing: Timing, table: Table, order: Order | None = None) -> Stamps:
@@ -109,7 +111,7 @@ def _dated(dates: Dates) -> Stamps:
             dates.stamps, dates.known, "elapsed", ("times of day without a date: they count from midnight",)
         )
     notes = () if dates.zoned else (NO_ZONE,)
-    return Stamps(dates.stamps, dates.known, "utc", notes)
+    return Stamps(dates.stamps, dates.known, "utc", notes, dates.order)
 
 
 def _counted(timing: Timing, table: Table) -> Stamps:
