@@ -36,9 +36,9 @@ class Hdf5Content:
 
         found: dict[str, Any] = {}
 
-        def visit(name: str, item: object) -> None:
+        def visit(name: str | bytes, item: object) -> None:  # bytes where a name is no UTF-8
             if isinstance(item, h5py.Dataset):
-                found[name] = item
+                found[name if isinstance(name, str) else name.decode("utf-8", "replace")] = item
 
         self.file.visititems(visit)
         return found
