@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from benchmarks.real_recordings.tracks import Array
+from examples.trajectory_3d.arrays import Float64Array
 from examples.trajectory_3d.evaluation import EvaluationSet, forecast_all
 from examples.trajectory_3d.forecasters import Forecaster
 from examples.trajectory_3d.scoring import GroupScorer
@@ -53,7 +53,7 @@ class RecordingScores:
         return min(self.scores, key=lambda score: score.gn)
 
 
-def score(forecaster: Forecaster, windows: Array, context: int) -> Score:
+def score(forecaster: Forecaster, windows: Float64Array, context: int) -> Score:
     """Forecast the last points of each window from its first ``context``.
 
     Args:
@@ -99,6 +99,6 @@ def overall_median(results: Sequence[RecordingScores]) -> dict[str, float]:
     return dict(zip(names, np.median(table, axis=0).tolist(), strict=True))
 
 
-def _table(results: Sequence[RecordingScores]) -> tuple[list[str], Array]:
+def _table(results: Sequence[RecordingScores]) -> tuple[list[str], Float64Array]:
     names = [each.forecaster for each in results[0].scores]
     return names, np.array([[each.gn for each in result.scores] for result in results])

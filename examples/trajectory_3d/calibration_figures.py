@@ -18,6 +18,7 @@ from examples.trajectory_3d.figure_style import (
     tidy,
     use_log_scale,
 )
+from examples.trajectory_3d.recordings.units import unit_label
 from examples.trajectory_3d.scores import CENTRAL_INTERVALS, RANK_BINS, ForecasterScores, RankHistogram
 
 LINE_STYLES = ("-", "--", ":", "-.")  # tell lines of the same colour apart
@@ -111,7 +112,7 @@ def _draw_errors(axes: Axes, result: EvaluationResult, group: str, times: FloatA
         drawn += [float(error) for error in errors]
     axes.set_title(group, fontsize=11)
     axes.set_xlabel("forecast time (s)")
-    axes.set_ylabel("mean distance (m)")
+    axes.set_ylabel(f"mean distance ({unit_label(result.unit)})")
     tidy(axes)
     if min(drawn) > 0:
         use_log_scale(axes)

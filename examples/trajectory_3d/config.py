@@ -15,6 +15,7 @@ from m.moe.config import ModelConfig
 from m.training.config import TrainingConfig
 
 DIMENSIONS = 3
+FROM_INIT = "from_init"  # in place of an architecture: that of the model of `ExperimentConfig.init_from`
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
@@ -52,6 +53,10 @@ class ExperimentConfig:
         training: optimisation.
         dataset: motion data.
         evaluation: judgement.
+        init_from: model whose weights training begins with: a name that `m.load` knows, or a path; null
+            begins with random ones.
+        init_weights: fingerprint of these weights, written down when training began with them; another one is
+            then refused.
     """
 
     name: str = "trajectory_experiment"
@@ -59,6 +64,8 @@ class ExperimentConfig:
     training: TrainingConfig = field(default_factory=TrainingConfig)
     dataset: DatasetConfig = field(default_factory=DatasetConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+    init_from: str | None = None
+    init_weights: str | None = None
 
     def __post_init__(self) -> None:
         check_run_name(self.name)
@@ -92,6 +99,8 @@ def experiment_to_judge(
         ConfigError: see `m.config.load_config`.
     """
     settings = apply_overrides(content, overrides)
+    if settings.get("model") == FROM_INIT:
+        del settings["model"]
     dataset, model = settings.get("dataset"), settings.setdefault("model", {})
     head = model.setdefault("head", {}) if isinstance(model, dict) else None
     if isinstance(dataset, dict) and isinstance(head, dict):

@@ -26,6 +26,7 @@ from examples.trajectory_3d.figure_style import (
     tidy,
     use_log_scale,
 )
+from examples.trajectory_3d.recordings.units import unit_label
 
 _SHOWN_WINDOWS = 300  # of each type in the scatter
 _ENDS = (5.0, 25.0, 50.0, 75.0, 95.0)  # percentiles of the boxes
@@ -47,10 +48,11 @@ def plot_dashboard(
     """
     name = result.forecasters[0].name
     mixed = result.forecasters[0].groups[MIXED]
+    unit = unit_label(windows.unit)
     figure = new_figure(
         17.0,
         13.0,
-        f"{name}: position error {mixed.metrics['position_error']:.3g} m, gn {mixed.skill.gn:.3g}, "
+        f"{name}: position error {mixed.metrics['position_error']:.3g} {unit}, gn {mixed.skill.gn:.3g}, "
         f"over {result.num_windows} windows",
     )
     grid = figure.add_gridspec(3, 3)
@@ -123,7 +125,9 @@ def _draw_boxes(axes: Axes, windows: EvaluationSet, errors: Float64Array) -> Non
         patch.set(facecolor="#CFE3F1", edgecolor=BLUE)
     means = [errors[members].mean() for members in groups.values()]
     axes.plot(np.arange(1, len(means) + 1), means, "D", color=VERMILLION, markersize=5, label="mean")
-    axes.set_title("position error (m): quartiles, 5 and 95 % of windows", fontsize=11)
+    axes.set_title(
+        f"position error ({unit_label(windows.unit)}): quartiles, 5 and 95 % of windows", fontsize=11
+    )
     axes.tick_params(axis="x", labelsize=9)
     axes.legend(frameon=False, fontsize=8)
     tidy(axes, grid="y")
@@ -142,7 +146,7 @@ def _draw_steps(axes: Axes, result: EvaluationResult) -> None:
             linewidth=2.4 if kind == MIXED else 1.3,
             label=kind,
         )
-    axes.set_title("mean distance to the true position (m)", fontsize=11)
+    axes.set_title(f"mean distance to the true position ({unit_label(result.unit)})", fontsize=11)
     axes.set_xlabel("time ahead (s)")
     axes.legend(frameon=False, fontsize=8, ncols=2)
     tidy(axes)
@@ -172,7 +176,10 @@ def _draw_curvature(axes: Axes, windows: EvaluationSet, errors: Float64Array) ->
             )
     rank = spearmanr(turning[known], errors[known]).statistic
     axes.set_xscale("log")
-    axes.set_title(f"error (m) against turning at the end: rank correlation {rank:.2f}", fontsize=11)
+    axes.set_title(
+        f"error ({unit_label(windows.unit)}) against turning at the end: rank correlation {rank:.2f}",
+        fontsize=11,
+    )
     axes.set_xlabel("rate of turning (rad/s), from the noisy context")
     axes.legend(frameon=False, fontsize=8, markerscale=2)
     tidy(axes)

@@ -1,4 +1,4 @@
-"""Settings of the motion data: what a window is, which motions are mixed, and with which seed.
+"""Settings of the motion data: what a window is, which motions or recordings give them, with which seed.
 
 Nothing heavy is imported here, so that commands can parse a configuration and answer ``--help``
 without loading numpy or torch. What needs the motion functions themselves (type names, option
@@ -9,8 +9,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
+from examples.trajectory_3d.recordings.options import ReadOptions
+from examples.trajectory_3d.recordings_config import GroupBy, RecordingsConfig, SplitConfig
+
+DataSource: TypeAlias = Literal["motions", "files", "mixed"]
 _SUM_TOLERANCE = 1e-6
 
 
@@ -65,10 +69,28 @@ class AugmentationConfig:
 class DatasetConfig:
     """What the motion data looks like.
 
+    Settings of synthetic motion (its rate, ``noise_std``, ``rate_factor``, types and their options) say
+    nothing of recordings, which are as they were measured; augmentation and ``noise_fraction`` apply to
+    recordings in training, and leave the windows that judge a model alone.
+
     Attributes:
+        source: ``motions`` draws synthetic motion, ``files`` takes windows from the recordings in ``paths``,
+            ``mixed`` both.
+        paths: files, folders (everything in them that is a recording) or patterns such as ``data/*.csv``.
+        read: what the files do not say of themselves; columns as text, also numbers: ``["2", "3", "4"]``.
+        resample: points a second that recordings are brought to; null keeps the rate of each file.
+        longest_gap: seconds; no window of a recording reaches across a longer step. null: three native steps.
+        stride: points between the starts of neighbouring windows of a recording.
+        rest: windows of recordings are left out whose context moves no more than this: the standard deviation
+            of its points, one for all axes, in the unit of the reports. 0 leaves out what stands still.
+        split: of recordings into training, validation and test.
+        group_by: what of the recordings is reported on its own: each file, each folder, or each track.
+        stream: whether windows are read from Parquet shards as they are needed, with bounded memory; null:
+            when they hold more than 20 million samples.
+        files_weight: share of windows that are recorded, for ``mixed``.
         sequence_length: points in the context, L.
         prediction_length: points to forecast, H.
-        sampling_rate: samples per second, in Hz.
+        sampling_rate: samples per second, in Hz; recordings alone have their own.
         noise_std: standard deviation of the Gaussian measurement noise in metres, per axis; it
             falls on the context only, never on the path to forecast.
         noise_fraction: range of a second part of the noise, drawn for every window: its
@@ -99,6 +121,17 @@ class DatasetConfig:
         ValueError: naming the field, its value and what was expected.
     """
 
+    source: DataSource = "motions"
+    paths: tuple[str, ...] = ()
+    read: ReadOptions = field(default_factory=ReadOptions)
+    resample: float | None = None
+    longest_gap: float | None = None
+    stride: int = 1
+    rest: float = 0.0
+    split: SplitConfig = field(default_factory=SplitConfig)
+    group_by: GroupBy = "file"
+    stream: bool | None = None
+    files_weight: float = 0.5
     sequence_length: int = 128
     prediction_length: int = 32
     sampling_rate: float = 100.0
@@ -133,6 +166,32 @@ class DatasetConfig:
             _check_range("rate_factor", self.rate_factor, positive=True)
         self._check_weights()
         self._check_options()
+        self._check_source()
+
+    @property
+    def has_motions(self) -> bool:
+        """Whether any of it is synthetic."""
+        return self.source != "files"
+
+    @property
+    def recordings(self) -> RecordingsConfig | None:
+        """What decides which windows recordings give; None without recordings."""
+        if self.source == "motions":
+            return None
+        return RecordingsConfig(
+            paths=tuple(self.paths),
+            observed=self.sequence_length,
+            length=self.window_length,
+            read=self.read,
+            resample=self.resample,
+            longest_gap=self.longest_gap,
+            stride=self.stride,
+            rest=self.rest,
+            split=self.split,
+            group_by=self.group_by,
+            stream=self.stream,
+            seed=self.evaluation_seed,
+        )
 
     @property
     def window_length(self) -> int:
@@ -147,6 +206,8 @@ class DatasetConfig:
     @property
     def noise_text(self) -> str:
         """The context noise in words, for reports."""
+        if not self.has_motions:
+            return "as recorded"
         parts = [f"{self.noise_std:g} m"] if self.noise_std > 0 or self.noise_fraction is None else []
         if self.noise_fraction is not None:
             low, high = (100.0 * share for share in self.noise_fraction)
@@ -155,8 +216,11 @@ class DatasetConfig:
 
     @property
     def type_names(self) -> tuple[str, ...]:
-        """Motion types in the order that numbers them."""
-        return tuple(self.type_weights)
+        """Synthetic motion types in the order that numbers them; none where all is recorded.
+
+        `datasets.type_names` names the groups of recordings too.
+        """
+        return tuple(self.type_weights) if self.has_motions else ()
 
     def _check_weights(self) -> None:
         if not self.type_weights:
@@ -182,6 +246,22 @@ class DatasetConfig:
                 raise ValueError(
                     f"dataset.motion_options[{name!r}] must map option names to values, got {options!r}"
                 )
+
+    def _check_source(self) -> None:
+        if self.source not in ("motions", "files", "mixed"):
+            raise ValueError(f"dataset.source must be motions, files or mixed, got {self.source!r}")
+        if self.source == "motions" and self.paths:
+            raise ValueError(
+                "dataset.paths names recordings, but dataset.source is motions; set it to files, or to mixed "
+                "for recordings and synthetic motion together"
+            )
+        _check_number("files_weight", self.files_weight)
+        if not 0.0 < self.files_weight < 1.0:
+            raise ValueError(
+                f"dataset.files_weight must lie between 0 and 1, got {self.files_weight!r}; for recordings "
+                "alone set dataset.source to files, for none to motions"
+            )
+        _ = self.recordings  # which checks itself
 
 
 def _check_integer(name: str, value: object, *, minimum: int) -> None:

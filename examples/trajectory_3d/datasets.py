@@ -1,4 +1,4 @@
-"""Endless, reproducible batches of 3-D motion.
+"""Endless, reproducible batches of 3-D motion, synthetic or recorded.
 
 Each split is one fixed, infinite sequence of windows: window k depends on the seed, the split
 and k, and on nothing else. A batch of size B is the next B windows of that sequence. Batch size,
@@ -22,6 +22,8 @@ from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from examples.trajectory_3d.dataset_config import DatasetConfig
 from examples.trajectory_3d.motions.mixture import MotionBlock, MotionMixture
+from examples.trajectory_3d.recorded.blocks import Blocks, MixedBlocks, RecordedBlocks, as_recorded
+from examples.trajectory_3d.recorded.opening import open_recordings, windows_or_refuse
 
 Split = Literal["train", "validation", "test"]
 
@@ -36,9 +38,10 @@ class TrajectoryBatch:
     Attributes:
         context: [B, L, 3] float32 metres, with measurement noise.
         path: [B, L + H, 3] float32 metres, without noise; its first L points are the true
-            positions behind the context.
+            positions behind the context. Of recordings nobody knows the truth: path and context hold the same
+            measured points, in the unit of `WindowStore.facts`, counted from the last point of the context.
         type_ids: [B] int64 indices into ``type_names``.
-        type_names: the motion types.
+        type_names: the motion types, then the groups of recordings.
     """
 
     context: Tensor
@@ -151,7 +154,8 @@ class TrajectoryDataset(IterableDataset[TrajectoryBatch]):
         seed: instead of ``config.seed``.
 
     Raises:
-        ValueError: unknown split, motion type or option, or a number out of range.
+        ValueError: unknown split, motion type or option, recordings that cannot be read or give no window,
+            or a number out of range.
     """
 
     def __init__(
@@ -169,10 +173,10 @@ class TrajectoryDataset(IterableDataset[TrajectoryBatch]):
         if start_batch < 0:
             raise ValueError(f"start_batch must not be negative, got {start_batch}")
         self.config = config
-        self.type_names = config.type_names
+        self.type_names = type_names(config)
         self.cut = StreamCut(batch_size, config.windows_per_block, rank, world_size)
         self.start_batch = start_batch
-        self._blocks = _SplitBlocks(config, split, seed)
+        self._blocks = _open_blocks(config, split, config.seed if seed is None else seed)
 
     def __iter__(self) -> Iterator[TrajectoryBatch]:
         """The batches from ``start_batch`` on; in a loader's worker, that worker's share of them."""
@@ -238,15 +242,43 @@ def stream_batches(
     return _assemble(dataset.cut, count_from(start_batch), take, dataset.type_names)
 
 
-def fixed_set(config: DatasetConfig, split: Split, count: int, seed: int | None = None) -> TrajectoryBatch:
-    """The first ``count`` windows of a split, for evaluation.
+def type_names(config: DatasetConfig) -> tuple[str, ...]:
+    """What windows can be of, in the order that numbers it: motion types, then groups of recordings.
 
     Raises:
-        ValueError: unknown split, motion type or option, or ``count`` below 1.
+        ValueError: recordings that cannot be read.
+    """
+    if config.recordings is None:
+        return config.type_names
+    return (*config.type_names, *open_recordings(config).facts.groups)
+
+
+def fixed_set(config: DatasetConfig, split: Split, count: int, seed: int | None = None) -> TrajectoryBatch:
+    """At most ``count`` windows of a split, for evaluation.
+
+    Of synthetic motion they are the first of the stream. Of recordings they lie evenly over the time of each
+    group, as many of each; there may be fewer than asked for.
+
+    Raises:
+        ValueError: unknown split, motion type or option, recordings that cannot be read or give no window,
+            or ``count`` below 1.
     """
     if count < 1:
         raise ValueError(f"count must be at least 1, got {count}")
-    return next(iter(TrajectoryDataset(config, split=split, batch_size=count, seed=seed)))
+    if config.recordings is None:
+        return next(iter(TrajectoryDataset(config, split=split, batch_size=count, seed=seed)))
+    _check_split(split)
+    store = windows_or_refuse(open_recordings(config), split, config)
+    recorded = count if config.source == "files" else max(1, round(count * config.files_weight))
+    parts = []
+    if count > recorded:
+        synthetic = fixed_set(replace(config, source="motions", paths=()), split, count - recorded, seed)
+        parts.append(
+            MotionBlock(synthetic.context.numpy(), synthetic.path.numpy(), synthetic.type_ids.numpy())
+        )
+    windows = store.spread(split, recorded)
+    parts.append(as_recorded(windows, config.sequence_length, len(config.type_names)))
+    return _join(parts, type_names(config))
 
 
 def generate_motion(name: str, count: int, config: DatasetConfig, seed: int | None = None) -> TrajectoryBatch:
@@ -270,17 +302,31 @@ def generate_motion(name: str, count: int, config: DatasetConfig, seed: int | No
     return _join([replace(windows, type_ids=type_ids)], names)
 
 
-class _SplitBlocks:
-    """Makes the numbered blocks of one split."""
+def _check_split(split: str) -> None:
+    if split not in _STREAMS:
+        raise ValueError(f"unknown split {split!r}; choose one of {', '.join(_STREAMS)}")
 
-    def __init__(self, config: DatasetConfig, split: str, seed: int | None) -> None:
-        if split not in _STREAMS:
-            raise ValueError(f"unknown split {split!r}; choose one of {', '.join(_STREAMS)}")
-        if seed is not None and seed < 0:
-            raise ValueError(f"seed must not be negative, got {seed}")
-        self._mixture = MotionMixture(config)
-        self._stream = _STREAMS[split]
-        self._seed = config.seed if seed is None else seed
+
+def _open_blocks(config: DatasetConfig, split: Split, seed: int) -> Blocks:
+    """What makes the numbered blocks of one split."""
+    _check_split(split)
+    if seed < 0:
+        raise ValueError(f"seed must not be negative, got {seed}")
+    stream = _STREAMS[split]
+    if config.recordings is None:
+        return _MotionBlocks(MotionMixture(config), stream, seed)
+    store = windows_or_refuse(open_recordings(config), split, config)
+    recorded = RecordedBlocks(store, config, split, seed, first_type=len(config.type_names))
+    if config.source == "files":
+        return recorded
+    return MixedBlocks(MotionMixture(config), recorded, config, stream, seed)
+
+
+class _MotionBlocks:
+    """Blocks of synthetic motion."""
+
+    def __init__(self, mixture: MotionMixture, stream: int, seed: int) -> None:
+        self._mixture, self._stream, self._seed = mixture, stream, seed
 
     def make(self, index: int) -> MotionBlock:
         return self._mixture.block(self._seed, self._stream, index)
@@ -289,7 +335,7 @@ class _SplitBlocks:
 class _NeededBlocks(IterableDataset[tuple[int, Tensor, Tensor, Tensor]]):
     """Numbered blocks as tensors, which pass between processes through shared memory."""
 
-    def __init__(self, blocks: _SplitBlocks, cut: StreamCut, start_batch: int) -> None:
+    def __init__(self, blocks: Blocks, cut: StreamCut, start_batch: int) -> None:
         super().__init__()
         self._blocks, self._cut, self._start_batch = blocks, cut, start_batch
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +16,7 @@ from examples.trajectory_3d.evaluation import MIXED, EvaluationSet, forecast_all
 from examples.trajectory_3d.figure_style import save_figure
 from examples.trajectory_3d.forecasters import FloatArray, Forecaster, PathForecast
 from examples.trajectory_3d.metrics import position_error
+from examples.trajectory_3d.run_folder import file_part
 from examples.trajectory_3d.visualization import plot_forecast, plot_motion_types, plot_prediction_grid
 
 BATCH_SIZE = 256
@@ -36,7 +36,8 @@ def run_demo(
         output_dir: folder of the pictures, made if missing.
         forecaster: whose forecasts are shown; its name stands in every title.
         evaluation_set: windows to choose from; types without windows get no picture.
-        paths: motion type -> example paths, ``[n, T, 3]`` metres, at the rate of the evaluation set.
+        paths: motion type -> example paths, ``[n, T, 3]`` metres, at the rate of the evaluation set; empty
+            where all motion is recorded.
 
     Returns:
         The written files.
@@ -44,8 +45,10 @@ def run_demo(
     Raises:
         ForecastError: for a forecast of wrong shape or one that is not finite.
     """
-    figure = plot_motion_types(paths, evaluation_set.dt)
-    written = [save_figure(figure, output_dir / "demo_trajectories.png")]
+    written = []
+    if paths:  # recordings are no kinds of motion to give examples of
+        figure = plot_motion_types(paths, evaluation_set.dt)
+        written.append(save_figure(figure, output_dir / "demo_trajectories.png"))
     return written + draw_median_forecasts(forecaster, evaluation_set, output_dir, prefix="demo_prediction")
 
 
@@ -77,8 +80,9 @@ def draw_median_forecasts(
             title=f"{name} motion, forecast by {forecaster.name}\n"
             f"window with the median error of {len(evaluation_set.groups()[name])}",
             references={b.name: b.forecast(context[None], evaluation_set.horizon) for b in baselines},
+            unit=evaluation_set.unit,
         )
-        written.append(save_figure(figure, output_dir / f"{prefix}_{_file_part(name)}.png"))
+        written.append(save_figure(figure, output_dir / f"{prefix}_{file_part(name)}.png"))
     rows = list(chosen.values())
     grid = plot_prediction_grid(
         evaluation_set.context[rows],
@@ -87,6 +91,7 @@ def draw_median_forecasts(
         dt=evaluation_set.dt,
         labels=list(chosen),
         title=f"Forecasts by {forecaster.name}: of each motion type the window with the median error",
+        unit=evaluation_set.unit,
     )
     return [*written, save_figure(grid, output_dir / f"{prefix}_grid.png")]
 
@@ -124,7 +129,7 @@ def draw_animations(
             dt=config.time_step,
             title=f"{name} motion, forecast by {forecaster.name}",
         )
-        yield save_animation(animation, output_dir / f"demo_animation_{_file_part(name)}{suffix}")
+        yield save_animation(animation, output_dir / f"demo_animation_{file_part(name)}{suffix}")
 
 
 def _observed_paths(name: str, config: DatasetConfig) -> tuple[FloatArray, FloatArray]:
@@ -179,8 +184,3 @@ def example_paths(config: DatasetConfig, *, count: int, seconds: float) -> dict[
     points = 1 + max(1, round(seconds * config.sampling_rate))
     longer = replace(config, sequence_length=points - 1, prediction_length=1)
     return {name: generate_motion(name, count, longer).path.numpy() for name in config.type_names}
-
-
-def _file_part(name: str) -> str:
-    """Make a motion type's name safe as part of a file name."""
-    return re.sub(r"[^A-Za-z0-9_-]+", "_", name)

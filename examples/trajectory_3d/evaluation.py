@@ -56,6 +56,7 @@ class EvaluationResult:
         absent_types: names of the types without windows.
         num_windows, context_length, horizon: N, L and H.
         dt: seconds between points.
+        unit: of positions; see `EvaluationSet`.
         failed: name -> reason of the forecasters without scores, see `evaluate`.
     """
 
@@ -68,6 +69,7 @@ class EvaluationResult:
     context_length: int
     horizon: int
     dt: float
+    unit: str = "m"
     failed: Mapping[str, str] = field(default_factory=dict)
 
     def best_baseline(self, group: str) -> ForecasterScores | None:
@@ -162,6 +164,7 @@ def evaluate(
         context_length=evaluation_set.context.shape[1],
         horizon=evaluation_set.horizon,
         dt=evaluation_set.dt,
+        unit=evaluation_set.unit,
         failed=failed,
     )
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
-from examples.trajectory_3d.config import ExperimentConfig
+from examples.trajectory_3d.config import ExperimentConfig, experiment_to_judge
 from examples.trajectory_3d.motions import motion_names
 from examples.trajectory_3d.report.page import REPORT
-from examples.trajectory_3d.run_folder import CONFIG, EVALUATION, OUTPUT_ROOT, config_hash
+from examples.trajectory_3d.run_folder import CONFIG, EVALUATION, OUTPUT_ROOT, config_hash, file_part
 from examples.trajectory_3d.trained_model import TrainedModel
 from m.config import ConfigError, load_config, to_dict
 
@@ -37,7 +38,7 @@ def default_folder(path: Path, trained: TrainedModel, experiment: ExperimentConf
     dataset = to_dict(experiment.dataset)
     if trained.is_release:
         folder = OUTPUT_ROOT / RELEASED / trained.name / EVALUATION
-        own = trained.dataset == dataset
+        own = _complete(trained.dataset) == dataset
     else:
         folder, own = path.parent / EVALUATION, _is_own_data(path.parent / CONFIG, dataset)
     return folder if own else folder.with_name(f"{EVALUATION}_{config_hash(dataset)}")
@@ -77,11 +78,21 @@ def remove_earlier(folder: Path, type_names: Iterable[str]) -> None:
     Raises:
         OSError: the file system refused.
     """
-    kinds = {*motion_names(), *type_names, "grid"}
+    kinds = {*motion_names(), *map(file_part, type_names), "grid"}
     names = [REPORT, *(f"{name}.png" for name in PICTURES), *(f"{PREDICTION}_{kind}.png" for kind in kinds)]
     for name in names:
         if (folder / name).is_file():
             (folder / name).unlink()
+
+
+def _complete(dataset: Mapping[str, Any] | None) -> dict[str, object] | None:
+    """Settings of data with those that are newer than the release at their defaults."""
+    if dataset is None:
+        return None
+    try:
+        return to_dict(experiment_to_judge({"dataset": dataset}, (), "release").dataset)
+    except ConfigError:  # of another version; then any data is other data
+        return None
 
 
 def _is_own_data(config: Path, dataset: dict[str, object]) -> bool:

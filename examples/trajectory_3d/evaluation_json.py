@@ -5,6 +5,7 @@ from typing import Any
 
 from examples.trajectory_3d.evaluation import EvaluationResult
 from examples.trajectory_3d.metrics import METRICS
+from examples.trajectory_3d.recordings.units import in_unit, unit_label
 from examples.trajectory_3d.scores import DistributionScores, ForecasterScores, GroupScores, ReferenceRatio
 
 JSON_FORMAT = "trajectory_3d.evaluation"
@@ -16,7 +17,7 @@ def to_json(result: EvaluationResult) -> dict[str, Any]:
 
     Schema (version 1):
         format, version: "trajectory_3d.evaluation", 1.
-        num_windows, context_length, horizon: int; dt: seconds.
+        num_windows, context_length, horizon: int; dt: seconds; unit: of positions.
         absent_types: names of the motion types without windows.
         failed: forecaster -> why it has no scores.
         metrics: list of {name, unit, better, description}, in report order.
@@ -37,10 +38,16 @@ def to_json(result: EvaluationResult) -> dict[str, Any]:
         "context_length": result.context_length,
         "horizon": result.horizon,
         "dt": result.dt,
+        "unit": unit_label(result.unit),
         "absent_types": list(result.absent_types),
         "failed": dict(result.failed),
         "metrics": [
-            {"name": spec.name, "unit": spec.unit, "better": spec.better, "description": spec.description}
+            {
+                "name": spec.name,
+                "unit": in_unit(spec.unit, result.unit),
+                "better": spec.better,
+                "description": spec.description,
+            }
             for spec in METRICS
         ],
         "forecasters": [_forecaster_json(result, scores) for scores in result.forecasters],

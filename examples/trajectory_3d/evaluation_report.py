@@ -25,6 +25,7 @@ from examples.trajectory_3d.evaluation_tables import (
 )
 from examples.trajectory_3d.experts.analysis import ExpertAnalysis
 from examples.trajectory_3d.experts.summary import claims, expert_tables
+from examples.trajectory_3d.recordings.units import unit_label
 
 __all__ = ["JSON_FORMAT", "JSON_VERSION", "render_table", "render_text", "to_json"]
 
@@ -58,9 +59,12 @@ def render_text(
         experts: analysis of the model's experts, where it has any.
     """
     tables = [*_main_tables(result, intervals=True)]
-    tables.append(("Mean distance in metres at forecast step (mixed)", step_rows(result)))
+    lengths = _lengths(result)
+    tables.append((f"Mean distance in {lengths} at forecast step (mixed)", step_rows(result)))
     if any(scores.groups[MIXED].uncertainty is not None for scores in result.forecasters):
-        tables.append(("Stated 80 % interval: coverage and mean width in metres", interval_rows(result)))
+        tables.append(
+            (f"Stated 80 % interval: coverage and mean width in {_lengths(result)}", interval_rows(result))
+        )
     for group in reversed(result.group_names):
         count = result.true_path.groups[group].count
         tables.append((f"{group} ({count} windows)", metric_rows(result, group)))
@@ -83,13 +87,19 @@ def render_table(result: EvaluationResult) -> Group:
     return Group(*(_rich_table(*table) for table in tables))
 
 
+def _lengths(result: EvaluationResult) -> str:
+    """The unit of positions in a heading."""
+    return "metres" if result.unit == "m" else unit_label(result.unit)
+
+
 def _main_tables(result: EvaluationResult, *, intervals: bool) -> list[tuple[str, Rows]]:
     """Titles and rows of what both forms show."""
     tables = [
         (f"Skill, {result.num_windows} windows", headline_rows(result)),
         ("gn by motion type", gn_rows(result)),
         (
-            "Mean position error in metres" + (" [95 % bootstrap interval]" if intervals else ""),
+            f"Mean position error in {_lengths(result)}"
+            + (" [95 % bootstrap interval]" if intervals else ""),
             position_rows(result, intervals=intervals),
         ),
     ]

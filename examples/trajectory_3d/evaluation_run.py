@@ -41,6 +41,7 @@ from examples.trajectory_3d.figure_style import save_figure
 from examples.trajectory_3d.forecasters import Forecaster, PathForecast
 from examples.trajectory_3d.metrics import position_error
 from examples.trajectory_3d.model_forecaster import ModelForecaster
+from examples.trajectory_3d.recorded.opening import open_recordings
 from examples.trajectory_3d.report.page import REPORT
 from examples.trajectory_3d.report.write import BATCH_SIZE as REPORT_BATCH
 from examples.trajectory_3d.report.write import write_evaluation_report
@@ -231,7 +232,7 @@ class Writing:
         """
         self._attempt(
             "removal of an earlier evaluation's pictures",
-            lambda: remove_earlier(self._folder, self._experiment.dataset.type_names),
+            lambda: remove_earlier(self._folder, self._evaluated.windows.type_names),
         )
         if analyse is None:
             self.scores()
@@ -345,12 +346,22 @@ def _save(make: Callable[[], Figure | None], path: Path) -> Path | None:
 def _details(subject: Mapping[str, str], experiment: ExperimentConfig) -> dict[str, str]:
     """Head of all documents: subject, such as ``{"model": path}``, date and data."""
     dataset = experiment.dataset
-    return {
-        **subject,
-        "evaluated": now(),
-        "data": f"test stream of seed {dataset.evaluation_seed}, {dataset.sampling_rate:g} Hz, "
-        f"context noise {dataset.noise_text}",
-    }
+    data = []
+    if dataset.has_motions:
+        data.append(
+            f"test stream of seed {dataset.evaluation_seed}, {dataset.sampling_rate:g} Hz, "
+            f"context noise {dataset.noise_text}"
+        )
+    details = {**subject, "evaluated": now()}
+    if dataset.recordings is None:
+        return {**details, "data": data[0]}
+    facts = open_recordings(dataset).facts
+    data.append(
+        f"test part of recordings in {', '.join(dataset.paths)}, {1 / facts.step:.6g} Hz, "
+        f"unit {facts.unit}, as measured"
+    )
+    details["data"] = "; ".join(data)
+    return details | ({"recordings": "; ".join(facts.notes)} if facts.notes else {})
 
 
 def _baselines(names: Sequence[str]) -> tuple[Forecaster, ...]:

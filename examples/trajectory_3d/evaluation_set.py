@@ -19,6 +19,8 @@ class EvaluationSet:
         type_ids: index into `type_names` of each window, [N].
         type_names: names of the motion types; a type without windows is reported as absent.
         dt: seconds between points.
+        unit: of positions: a length's short name; ``unknown`` for recordings that do not say. What is called
+            metres elsewhere is this unit.
 
     Raises:
         ValueError: when the arrays do not belong together or hold a position that is not finite.
@@ -29,6 +31,7 @@ class EvaluationSet:
     type_ids: IntArray
     type_names: tuple[str, ...]
     dt: float
+    unit: str = "m"
 
     def __post_init__(self) -> None:
         count = len(self.context)

@@ -6,6 +6,7 @@ from typing import TypeAlias
 
 from examples.trajectory_3d.evaluation import MIXED, EvaluationResult, ForecasterScores, GroupScores
 from examples.trajectory_3d.metrics import METRICS, MetricSpec
+from examples.trajectory_3d.recordings.units import in_unit, unit_label
 from examples.trajectory_3d.scores import CENTRAL_INTERVALS, DistributionScores
 
 HEADLINE_METRICS = ("position_error", "endpoint_error", "velocity_error")
@@ -16,9 +17,9 @@ Rows: TypeAlias = list[list[str]]
 
 def headline_rows(result: EvaluationResult) -> Rows:
     """One row per forecaster: gn with its interval, and the main errors over all windows."""
-    rows = [
-        ["forecaster", "gn", "95 % interval", "valid %", "mean error m", "final error m", "vel. error m/s"]
-    ]
+    unit = unit_label(result.unit)
+    heading = ["forecaster", "gn", "95 % interval", "valid %"]
+    rows = [[*heading, f"mean error {unit}", f"final error {unit}", f"vel. error {unit}/s"]]
     compared = result.reference is not None
     if compared:
         rows[0].append(f"x {_reference_name(result)}")
@@ -73,8 +74,8 @@ def ratio_rows(result: EvaluationResult, *, medians: bool) -> Rows:
 
 def distribution_rows(result: EvaluationResult) -> Rows:
     """One row per forecaster that states a distribution: its scores and its calibration on all windows."""
-    rows = [["forecaster", "NLL", "CRPS m", "energy m", *(_percent(level) for level in CENTRAL_INTERVALS)]]
-    rows[0].append("ranks uneven")
+    unit, levels = unit_label(result.unit), [_percent(level) for level in CENTRAL_INTERVALS]
+    rows = [["forecaster", "NLL", f"CRPS {unit}", f"energy {unit}", *levels, "ranks uneven"]]
     for scores, values in _with_distribution(result):
         proper = (values.nll_normalised, values.crps, values.energy_score)
         row = [scores.name, *(_optional(value) for value in proper)]
@@ -108,9 +109,17 @@ def metric_rows(result: EvaluationResult, group: str) -> Rows:
     for spec in METRICS:
         values = [scores.groups[group].metrics[spec.name] for scores in result.forecasters]
         true_value = number(result.true_path.groups[group].metrics[spec.name])
-        rows.append([spec.name, spec.unit or "-", spec.better, *_marked(spec, values), true_value])
+        rows.append(
+            [
+                spec.name,
+                in_unit(spec.unit, result.unit) or "-",
+                spec.better,
+                *_marked(spec, values),
+                true_value,
+            ]
+        )
     median = [number(scores.groups[group].position_error_median) for scores in columns]
-    return [*rows, ["position_error_median", "m", "lower", *median]]
+    return [*rows, ["position_error_median", unit_label(result.unit), "lower", *median]]
 
 
 def short_metric_rows(result: EvaluationResult, group: str) -> Rows:

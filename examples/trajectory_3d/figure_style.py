@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from examples.trajectory_3d.forecasters import FloatArray
+from examples.trajectory_3d.recordings.units import unit_label
 
 # Okabe and Ito (2008), colours told apart with every common kind of colour vision.
 ORANGE, SKY, GREEN, YELLOW = "#E69F00", "#56B4E9", "#009E73", "#F0E442"
@@ -89,8 +90,11 @@ def settle_layout(figure: Figure) -> None:
         figure.set_layout_engine("none")
 
 
-def add_3d_axes(figure: Figure, cell: Any) -> Any:
-    """Add a 3-D view to the figure in a grid cell. Axes3D has no type information, hence Any."""
+def add_3d_axes(figure: Figure, cell: Any, unit: str = "m") -> Any:
+    """Add a 3-D view to the figure in a grid cell, its axes in a unit.
+
+    Axes3D has no type information, hence Any.
+    """
     axes: Any = figure.add_subplot(cell, projection="3d")
     axes.view_init(elev=24, azim=-58)
     for name in AXIS_NAMES:
@@ -98,7 +102,7 @@ def add_3d_axes(figure: Figure, cell: Any) -> Any:
         axis.set_pane_color((1.0, 1.0, 1.0, 1.0))
         axis.line.set_color("#666666")
         axis.set_major_locator(MaxNLocator(4))
-        getattr(axes, f"set_{name}label")(f"{name} (m)", labelpad=1)
+        getattr(axes, f"set_{name}label")(f"{name} ({unit_label(unit)})", labelpad=1)
     axes.tick_params(labelsize=7, pad=-1)
     return axes
 
@@ -111,14 +115,14 @@ def frame_3d(axes: Any, paths: Sequence[FloatArray], zoom: float = 0.78) -> None
     axes.set_box_aspect(half, zoom=zoom)
 
 
-def frame_2d(axes: Axes, paths: Sequence[FloatArray], plane: tuple[int, int]) -> None:
+def frame_2d(axes: Axes, paths: Sequence[FloatArray], plane: tuple[int, int], unit: str = "m") -> None:
     """Set the limits of a projection on two axes (0, 1, 2 for x, y, z), a metre equally long on both."""
     centre, half = _bounds([path[..., list(plane)] for path in paths], SMALLEST_SIDE)
     axes.set_xlim(centre[0] - half[0], centre[0] + half[0])
     axes.set_ylim(centre[1] - half[1], centre[1] + half[1])
     axes.set_aspect("equal", adjustable="box")
-    axes.set_xlabel(f"{AXIS_NAMES[plane[0]]} (m)")
-    axes.set_ylabel(f"{AXIS_NAMES[plane[1]]} (m)")
+    axes.set_xlabel(f"{AXIS_NAMES[plane[0]]} ({unit_label(unit)})")
+    axes.set_ylabel(f"{AXIS_NAMES[plane[1]]} ({unit_label(unit)})")
     tidy(axes)
 
 
@@ -157,6 +161,6 @@ def _bounds(paths: Sequence[FloatArray], smallest_side: float) -> tuple[FloatArr
     points = np.concatenate([path.reshape(-1, path.shape[-1]) for path in paths])
     low, high = points.min(axis=0), points.max(axis=0)
     half = 0.5 * (high - low)
-    longest = max(float(half.max()), 1e-3)  # a path that stands still gets a box of 2 mm
+    longest = float(half.max()) or 1e-3  # a path that stands still gets a box too
     half = 1.06 * np.maximum(half, smallest_side * longest)
     return 0.5 * (low + high), half

@@ -128,7 +128,7 @@ def _cell(text: str) -> Text:
 
 def _row(info: RunInfo) -> tuple[str, ...]:
     steps = "" if info.step is None else f"{info.step}/{'?' if info.max_steps is None else info.max_steps}"
-    test = [f"{info.error:.4g} m"] if info.error is not None else []
+    test = [f"{info.error:.4g} {_unit(info)}"] if info.error is not None else []
     test += [f"gn {info.gn:.3g}"] if info.gn is not None else []
     when = f"{when_of(info):%Y-%m-%d %H:%M}"
     size = bytes_text(info.size_bytes)
@@ -252,10 +252,15 @@ def _evaluation_table(info: RunInfo) -> RenderableType | None:
     if not scores or not groups:
         return None
     table = Table(box=None, pad_edge=False, header_style="dim")
-    table.add_column("position error, m")
+    table.add_column(f"position error, {_unit(info)}")
     for each in scores:
         table.add_column(_cell(str(each.get("name"))), justify="right")
     for group in groups:
         values = [number_at(each, "groups", group, "metrics", "position_error") for each in scores]
         table.add_row(_cell(group), *("-" if value is None else f"{value:.4g}" for value in values))
     return table
+
+
+def _unit(info: RunInfo) -> str:
+    """Of the positions that it was evaluated on."""
+    return text_at(info.evaluation, "unit") or "m"

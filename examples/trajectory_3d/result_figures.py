@@ -22,6 +22,7 @@ from examples.trajectory_3d.figure_style import (
     use_log_scale,
 )
 from examples.trajectory_3d.metrics import METRICS, MetricSpec
+from examples.trajectory_3d.recordings.units import unit_label
 
 Record = Mapping[str, Any]
 
@@ -36,7 +37,7 @@ COMPARED_METRICS = (
 LOG_SCALE_RATIO = 20.0  # largest over smallest value from which a logarithmic axis reads better
 
 
-def plot_training_progress(history: Sequence[Record]) -> Figure:
+def plot_training_progress(history: Sequence[Record], unit: str = "m") -> Figure:
     """Draw a training run: losses, errors, learning rate, throughput, and expert load over the steps.
 
     Args:
@@ -46,16 +47,18 @@ def plot_training_progress(history: Sequence[Record]) -> Figure:
             the record itself or in its "metrics", those of evaluation also by motion type
             ("position_error/<type>") and those of experts (`validation_metrics`). A series that no record
             has is marked 'not recorded'.
+        unit: of positions.
     """
+    unit = unit_label(unit)
     train = [record for record in history if "learning_rate" in record]
     validation = [record for record in history if "learning_rate" not in record]
     figure = new_figure(17.0, 10.5, "Training progress")
     grid = figure.add_gridspec(3, 4, height_ratios=[1.0, 1.0, 1.3])
     panels = (
         ("loss", "loss"),
-        ("position_error", "position error (m)"),
-        ("velocity_error", "velocity error (m/s)"),
-        ("acceleration_error", "acceleration error (m/s$^2$)"),
+        ("position_error", f"position error ({unit})"),
+        ("velocity_error", f"velocity error ({unit}/s)"),
+        ("acceleration_error", f"acceleration error ({unit}/s$^2$)"),
         ("learning_rate", "learning rate"),
         ("sequences_per_second", "windows per second"),
     )
@@ -63,7 +66,7 @@ def plot_training_progress(history: Sequence[Record]) -> Figure:
     for (key, label), (row, column) in zip(panels, places, strict=True):
         _draw_series(figure.add_subplot(grid[row, column]), key, label, train, validation)
     by_type = figure.add_subplot(grid[1, 0])
-    _draw_family(by_type, "position_error/", "position error by motion type (m)", validation)
+    _draw_family(by_type, "position_error/", f"position error by motion type ({unit})", validation)
     known = figure.add_subplot(grid[1, 1])
     _draw_family(known, TYPE_KNOWN, "motion type known by the expert (share)", validation, label="layer ")
     _draw_expert_load(figure, figure.add_subplot(grid[2, :3]), train)

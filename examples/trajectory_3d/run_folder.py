@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import hashlib
 import platform
+import re
 import subprocess
 import sys
 from importlib import metadata
@@ -31,6 +32,11 @@ _PACKAGES = ("m-trajectory", "torch", "numpy", "scipy")
 def config_hash(config: dict[str, Any]) -> str:
     """Short fingerprint of a resolved configuration: equal settings, equal hash."""
     return hashlib.sha256(dump_yaml(config).encode()).hexdigest()[:12]
+
+
+def file_part(name: str) -> str:
+    """Make a name safe as part of a file's."""
+    return re.sub(r"[^A-Za-z0-9_-]+", "_", name)
 
 
 def environment() -> dict[str, Any]:

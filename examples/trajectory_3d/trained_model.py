@@ -104,8 +104,12 @@ def training_notes(trained: TrainedModel, dataset: DatasetConfig) -> dict[str, s
     """
     notes = {}
     if trained.dataset is not None:
-        known = {name for name, weight in trained.dataset.get("type_weights", {}).items() if weight > 0}
-        wanted = {name for name, weight in dataset.type_weights.items() if weight > 0}
+        source = trained.dataset.get("source", "motions")
+        weights = {} if source == "files" else trained.dataset.get("type_weights", {})
+        known = {name for name, weight in weights.items() if weight > 0}
+        wanted = {name for name in dataset.type_names if dataset.type_weights[name] > 0}
+        if dataset.recordings is not None and source == "motions":
+            wanted.add("recordings")
         notes["not trained on"] = ", ".join(sorted(wanted - known))
         notes["unlike training"] = "; ".join(_differences(trained.dataset, to_dict(dataset)))
     notes["broken weights"] = _broken_weights(trained.model)

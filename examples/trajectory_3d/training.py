@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from examples.trajectory_3d import run_folder
+from examples.trajectory_3d import initial_weights, run_folder
 from examples.trajectory_3d.config import ExperimentConfig
-from examples.trajectory_3d.datasets import TrajectoryBatch, stream_batches
+from examples.trajectory_3d.datasets import TrajectoryBatch, stream_batches, type_names
 from examples.trajectory_3d.evaluation import MIXED, EvaluationSet, evaluate
 from examples.trajectory_3d.experts.validation_metrics import expert_metrics
 from examples.trajectory_3d.live.history import History
@@ -20,6 +20,7 @@ from examples.trajectory_3d.live.monitor import LiveMonitor
 from examples.trajectory_3d.live.snapshot import Snapshots
 from examples.trajectory_3d.metrics import METRICS, acceleration_error, position_error, velocity_error
 from examples.trajectory_3d.model_forecaster import ModelForecaster
+from examples.trajectory_3d.recorded.account import keep_account
 from examples.trajectory_3d.training_pictures import PictureWriter
 from examples.trajectory_3d.training_summary import SummaryWriter
 from examples.trajectory_3d.windows import evaluation_windows
@@ -58,17 +59,22 @@ def train(
 
     Raises:
         FileExistsError: the folder already holds a run and ``resume`` is False.
-        ConfigError: resuming a run of another model or other data.
+        ConfigError: resuming a run of another model or other data, or one that began with other weights;
+            initial weights that do not fit; recordings that cannot be read or give no window.
         NonFiniteLossError: see `m.training.Trainer.fit`.
     """
     check_best_metric(experiment)
     torch.manual_seed(experiment.training.seed)
     model = MoESequenceRegressor(experiment.model)
+    if resume:  # it has all of its state, and does not ask for its first weights again
+        experiment = initial_weights.recalled(experiment, folder)
+    else:
+        experiment = initial_weights.begin(experiment, model, folder.parent)
     validation = evaluation_windows(
         experiment.dataset, "validation", experiment.evaluation.validation_windows
     )
     prepare_folder(folder, experiment, resume=resume)  # last: what was wrong so far leaves nothing behind
-    step_seconds = experiment.dataset.time_step
+    step_seconds = validation.dt
     log = folder / run_folder.LOG
     monitors = () if live is None else (_monitor(live, model, validation, experiment.name, log),)
     trainer = Trainer(
@@ -87,7 +93,9 @@ def train(
             *monitors,
             *callbacks,
         ),
+        evaluate_first=experiment.init_from is not None,
         metadata={
+            **initial_weights.describe(experiment),
             "model_config": to_dict(experiment.model),
             "dataset": to_dict(experiment.dataset),
             "name": experiment.name,
@@ -99,7 +107,9 @@ def train(
 def _monitor(
     history: History, model: MoESequenceRegressor, validation: EvaluationSet, name: str, log: Path
 ) -> LiveMonitor:
-    return LiveMonitor(history, Snapshots(model, validation), name=name, log=log, dt=validation.dt)
+    return LiveMonitor(
+        history, Snapshots(model, validation), name=name, log=log, dt=validation.dt, unit=validation.unit
+    )
 
 
 def check_best_metric(experiment: ExperimentConfig) -> None:
@@ -111,7 +121,7 @@ def check_best_metric(experiment: ExperimentConfig) -> None:
     training = experiment.training
     modes = {spec.name: spec.better for spec in METRICS}
     modes |= {"loss": "lower", "gn": "lower"}
-    modes |= {f"position_error/{name}": "lower" for name in experiment.dataset.type_names}
+    modes |= {f"position_error/{name}": "lower" for name in type_names(experiment.dataset)}
     if training.best_metric not in modes:
         hint = nearest_hint(training.best_metric, modes)
         raise ConfigError(f"training.best_metric '{training.best_metric}' is no metric of validation{hint}")
@@ -144,16 +154,21 @@ def prepare_folder(folder: Path, experiment: ExperimentConfig, *, resume: bool) 
             "go on with it (--resume), or remove the folder"
         )
     folder.mkdir(parents=True, exist_ok=True)
+    keep_account(folder, experiment.dataset, resume=resume)
     if not resume:
         write_yaml(path, resolved)
 
 
 def _refuse_changes(saved: Mapping[str, Any], wanted: Mapping[str, Any], path: Path) -> None:
-    for part in ("model", "dataset"):
+    for part in ("model", "dataset", "init_from", "init_weights"):
+        mine, theirs = wanted[part], saved.get(part)
+        if not isinstance(mine, Mapping):
+            mine, theirs = {"": mine}, {"": theirs}
+        theirs = theirs if isinstance(theirs, Mapping) else {}
         differing = [
-            f"{part}.{key}: {saved.get(part, {}).get(key)} -> {value}"
-            for key, value in wanted[part].items()
-            if saved.get(part, {}).get(key) != value and f"{part}.{key}" not in _FREE_AT_RESUME
+            f"{part}.{key}".rstrip(".") + f": {theirs.get(key)} -> {value}"
+            for key, value in mine.items()
+            if theirs.get(key) != value and f"{part}.{key}" not in _FREE_AT_RESUME
         ]
         if differing:
             raise ConfigError(
@@ -219,6 +234,7 @@ class Validation:
         metrics |= expert_metrics(model, self._windows, batch_size)
         return metrics
 
+    @torch.no_grad()
     def _likelihood(self, model: MoESequenceRegressor) -> float:
         """Negative log-likelihood of the first P true points, nats per coordinate."""
         steps = model.config.head.prediction_steps

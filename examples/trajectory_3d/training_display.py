@@ -10,15 +10,16 @@ from rich.panel import Panel
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from examples.trajectory_3d.recordings.units import in_unit
 from m.training import Callback, EvaluationRecord, StartRecord, StepRecord, TrainingStatus
 
 _ERRORS = (("position_error", "m"), ("velocity_error", "m/s"), ("acceleration_error", "m/s^2"))
 _BLOCKS = " ▁▂▃▄▅▆▇█"
 
 
-def make_display(console: Console) -> Callback:
-    """A `LiveDisplay` for a terminal, `LineDisplay` otherwise."""
-    return LiveDisplay(console) if console.is_terminal else LineDisplay(console)
+def make_display(console: Console, unit: str = "m") -> Callback:
+    """A `LiveDisplay` for a terminal, `LineDisplay` otherwise; errors are in a unit of positions."""
+    return LiveDisplay(console, unit) if console.is_terminal else LineDisplay(console, unit)
 
 
 class RemainingTime:
@@ -58,10 +59,12 @@ class LineDisplay(Callback):
 
     Args:
         console: where to print.
+        unit: of positions.
     """
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, unit: str = "m") -> None:
         self._console = console
+        self._errors = _errors(unit)
         self._max_steps = 0
         self._remaining = RemainingTime()
 
@@ -81,7 +84,7 @@ class LineDisplay(Callback):
         left = self._remaining.estimate(record.step, record.elapsed, self._max_steps)
         errors = "  ".join(
             f"{name.split('_')[0]} {record.metrics[name]:.4g} {unit}"
-            for name, unit in _ERRORS
+            for name, unit in self._errors
             if name in record.metrics
         )
         balance = "" if record.imbalance is None else f"  imbalance {record.imbalance:.2f}"
@@ -93,7 +96,7 @@ class LineDisplay(Callback):
 
     def on_evaluation(self, record: EvaluationRecord) -> None:
         """One line an evaluation."""
-        errors = "  ".join(f"{name} {record.metrics[name]:.4g} {unit}" for name, unit in _ERRORS)
+        errors = "  ".join(f"{name} {record.metrics[name]:.4g} {unit}" for name, unit in self._errors)
         mark = "  (best)" if record.is_best else ""
         self._print(f"validation at {record.step}: loss {record.metrics['loss']:.4f}  {errors}{mark}")
 
@@ -110,10 +113,12 @@ class LiveDisplay(Callback):
 
     Args:
         console: a terminal.
+        unit: of positions.
     """
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, unit: str = "m") -> None:
         self._console = console
+        self._errors = _errors(unit)
         self._remaining = RemainingTime()
         self._progress = Progress(
             TextColumn("step"),
@@ -181,13 +186,18 @@ class LiveDisplay(Callback):
         table.add_row("", "[bold]training[/]", "[bold]validation[/]", "")
         seen = self._evaluation.metrics if self._evaluation else {}
         table.add_row("loss", f"{step.loss:.4f}", _number(seen.get("loss")), "nats")
-        for name, unit in _ERRORS:
+        for name, unit in self._errors:
             label = name.replace("_", " ")
             table.add_row(label, _number(step.metrics.get(name)), _number(seen.get(name)), unit)
         table.add_row("speed", f"{step.sequences_per_second:.0f}", "", "windows/s")
         table.add_row("", f"{step.tokens_per_second:,.0f}", "", "tokens/s")
         table.add_row("learning rate", f"{step.learning_rate:.2e}", "", "")
         return table
+
+
+def _errors(unit: str) -> list[tuple[str, str]]:
+    """Errors that are shown, with their units."""
+    return [(name, in_unit(of_metres, unit)) for name, of_metres in _ERRORS]
 
 
 def _number(value: float | None) -> str:

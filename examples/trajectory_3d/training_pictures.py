@@ -36,7 +36,7 @@ class PictureWriter(Callback):
         chosen = np.array(list(firsts.values()))
         self._labels = list(firsts)
         self._context, self._targets = windows.context[chosen], windows.targets[chosen]
-        self._dt = windows.dt
+        self._dt, self._unit = windows.dt, windows.unit
 
     def on_evaluation(self, record: EvaluationRecord) -> None:
         """Draw both."""
@@ -48,6 +48,7 @@ class PictureWriter(Callback):
             dt=self._dt,
             labels=self._labels,
             title=f"{self._forecaster.name}: forecasts after step {record.step}",
+            unit=self._unit,
         )
         pictures = self._folder / PICTURES
         pictures.mkdir(exist_ok=True)
@@ -63,4 +64,4 @@ class PictureWriter(Callback):
         lines = read_jsonl(self._folder / LOG)
         history = [line for line in lines if line["event"] in ("step", "evaluation")]
         if history:
-            save_figure(plot_training_progress(history), self._folder / PROGRESS_PICTURE)
+            save_figure(plot_training_progress(history, self._unit), self._folder / PROGRESS_PICTURE)

@@ -8,6 +8,7 @@ from typing import Any
 
 from examples.trajectory_3d.config import ExperimentConfig
 from examples.trajectory_3d.experts.validation_metrics import EXPERTS
+from examples.trajectory_3d.initial_weights import describe
 from examples.trajectory_3d.process_identity import this_process
 from examples.trajectory_3d.run_folder import CONFIG, config_hash, environment, now, update_summary
 from m.config import to_dict, write_yaml
@@ -49,6 +50,7 @@ class SummaryWriter(Callback):
             "precision_reason": record.precision_reason,
             "model": describe_model(experiment.model, experiment.dataset.sequence_length),
             "dataset": to_dict(experiment.dataset),
+            **describe(experiment),
             **environment(),
         }
         if not record.resumed:

@@ -37,6 +37,7 @@ from examples.trajectory_3d.figure_style import (
     tidy,
 )
 from examples.trajectory_3d.forecasters import FloatArray, IntArray, PathForecast
+from examples.trajectory_3d.recordings.units import unit_label
 from examples.trajectory_3d.result_figures import plot_metrics_comparison, plot_training_progress
 
 if TYPE_CHECKING:
@@ -67,6 +68,7 @@ def plot_forecast(
     dt: float | None = None,
     title: str = "",
     references: Mapping[str, PathForecast] | None = None,
+    unit: str = "m",
 ) -> Figure:
     """Draw one forecast: in space, from above (x-y), from the side (x-z), and its error over the horizon.
 
@@ -79,6 +81,7 @@ def plot_forecast(
         dt: seconds between points; None counts in steps.
         title: says what was forecast and by whom.
         references: name -> forecast (B = 1) of other forecasters, drawn in the error panel.
+        unit: of positions.
 
     Raises:
         ValueError: if shapes do not belong together, or for references without a truth.
@@ -90,7 +93,7 @@ def plot_forecast(
     known = [] if truth is None else [truth]
     figure = new_figure(13.5, 7.6, title)
     grid = figure.add_gridspec(2, 3, width_ratios=[1.5, 1.0, 1.0], height_ratios=[1.25, 1.0])
-    view = add_3d_axes(figure, grid[:, 0])
+    view = add_3d_axes(figure, grid[:, 0], unit)
     guess = forecast.mean[0]
     _draw_paths(view, context, truth, guess, (0, 1, 2))
     _draw_experts(view, guess, forecast.expert_ids, (0, 1, 2))
@@ -102,9 +105,11 @@ def plot_forecast(
         _draw_intervals(axes, forecast, plane)
         _draw_paths(axes, recent, truth, guess, plane)
         _draw_experts(axes, guess, forecast.expert_ids, plane)
-        frame_2d(axes, [recent, *known, guess, *_interval(forecast)], plane)
+        frame_2d(axes, [recent, *known, guess, *_interval(forecast)], plane, unit)
         axes.set_title(f"{AXIS_NAMES[plane[0]]}-{AXIS_NAMES[plane[1]]} projection, closer", fontsize=10)
-    _draw_error(figure.add_subplot(grid[1, 1:]), truth, forecast, references or {}, dt)
+    _draw_error(
+        figure.add_subplot(grid[1, 1:]), truth, forecast, references or {}, dt=dt, unit=unit_label(unit)
+    )
     handles = _legend(forecast, truth_known=truth is not None)
     figure.legend(
         handles=handles, loc="outside lower center", ncols=min(len(handles), 9), frameon=False, fontsize=9
@@ -120,6 +125,7 @@ def plot_prediction_grid(
     dt: float,
     labels: Sequence[str],
     title: str,
+    unit: str = "m",
 ) -> Figure:
     """Draw several windows side by side, usually one per motion type: in space, and the error below.
 
@@ -130,6 +136,7 @@ def plot_prediction_grid(
         dt: seconds between points.
         labels: heading of each window, B of them.
         title: says by whom, and at which training step.
+        unit: of positions.
 
     Raises:
         ValueError: if shapes do not belong together.
@@ -140,13 +147,13 @@ def plot_prediction_grid(
     for column, label in enumerate(labels):
         window = forecast.select([column])
         _check_window(context[column], truth[column], window)
-        view = add_3d_axes(figure, grid[0, column])
+        view = add_3d_axes(figure, grid[0, column], unit)
         _draw_paths(view, context[column], truth[column], window.mean[0], (0, 1, 2))
         frame_3d(view, [context[column], truth[column], window.mean[0]])
         view.set_title(label, fontsize=11)
         axes = figure.add_subplot(grid[1, column])
-        _draw_error_curve(axes, truth[column], window.mean[0], dt)
-        axes.set_ylabel("error (m)" if column == 0 else "")
+        _draw_error_curve(axes, truth[column], window.mean[0], dt, unit_label(unit))
+        axes.set_ylabel(f"error ({unit_label(unit)})" if column == 0 else "")
     figure.legend(
         handles=_legend(PathForecast(forecast.mean)), loc="outside lower center", ncols=4, frameon=False
     )
@@ -364,7 +371,7 @@ def _time_label(dt: float | None) -> str:
     return "steps ahead" if dt is None else "time ahead (s)"
 
 
-def _draw_error_curve(axes: Axes, truth: FloatArray, guess: FloatArray, dt: float | None) -> float:
+def _draw_error_curve(axes: Axes, truth: FloatArray, guess: FloatArray, dt: float | None, unit: str) -> float:
     """Draw the distance at every step, on an axis from zero, and return the largest."""
     error = np.linalg.norm(guess - truth, axis=-1)  # [H]
     times = _times_ahead(len(truth), dt)
@@ -372,7 +379,7 @@ def _draw_error_curve(axes: Axes, truth: FloatArray, guess: FloatArray, dt: floa
     axes.set_xlim(0.0, times[-1] + 0.5 * times[0])
     axes.set_ylim(0.0, _headroom(float(error.max())))
     axes.set_xlabel(_time_label(dt))
-    axes.set_title(f"mean {error.mean():.3g} m", fontsize=9)
+    axes.set_title(f"mean {error.mean():.3g} {unit}", fontsize=9)
     tidy(axes)
     return float(error.max())
 
@@ -382,12 +389,14 @@ def _draw_error(
     truth: FloatArray | None,
     forecast: PathForecast,
     references: Mapping[str, PathForecast],
+    *,
     dt: float | None,
+    unit: str,
 ) -> None:
     if truth is None:
-        _draw_uncertainty(axes, forecast, dt)
+        _draw_uncertainty(axes, forecast, dt, unit)
         return
-    largest = _draw_error_curve(axes, truth, forecast.mean[0], dt)
+    largest = _draw_error_curve(axes, truth, forecast.mean[0], dt, unit)
     times = _times_ahead(len(truth), dt)
     handles = [Line2D([], [], linestyle="--", color=VERMILLION, label="this forecast")]
     for index, (name, reference) in enumerate(references.items()):
@@ -397,12 +406,12 @@ def _draw_error(
         handles += axes.plot(times, error, linestyle=style, color=color, label=name, linewidth=1.4)
         largest = max(largest, float(error.max()))
     axes.set_ylim(0.0, _headroom(largest))
-    axes.set_ylabel("distance to the true position (m)")
-    axes.set_title(f"error over the horizon, mean {_mean_error(truth, forecast):.3g} m", fontsize=10)
+    axes.set_ylabel(f"distance to the true position ({unit})")
+    axes.set_title(f"error over the horizon, mean {_mean_error(truth, forecast):.3g} {unit}", fontsize=10)
     axes.legend(handles=handles, edgecolor="none", framealpha=0.85, fontsize=9, loc="upper left")
 
 
-def _draw_uncertainty(axes: Axes, forecast: PathForecast, dt: float | None) -> None:
+def _draw_uncertainty(axes: Axes, forecast: PathForecast, dt: float | None, unit: str) -> None:
     """Without a truth there is no error; draw what the forecaster says of itself."""
     ends = _interval(forecast)
     if not ends:
@@ -417,7 +426,7 @@ def _draw_uncertainty(axes: Axes, forecast: PathForecast, dt: float | None) -> N
     axes.set_xlim(0.0, times[-1] + 0.5 * times[0])
     axes.set_ylim(0.0, _headroom(float(widths.max())))
     axes.set_xlabel(_time_label(dt))
-    axes.set_ylabel("half the 80 % interval (m)")
+    axes.set_ylabel(f"half the 80 % interval ({unit})")
     axes.set_title("how sure the forecast is; the true continuation is not known", fontsize=10)
     axes.legend(edgecolor="none", framealpha=0.85, fontsize=9, loc="upper left")
     tidy(axes)

@@ -16,7 +16,8 @@ import torch
 from torch.fx.experimental import _config as _symbolic_shapes
 
 from m.checkpoint.atomic import atomic_path
-from m.export.graph import INPUTS, OUTPUTS, ForecastGraph
+from m.export.cached import make_graph
+from m.export.graph import ForecastGraph
 from m.moe.derived import model_size
 from m.moe.model import MoESequenceRegressor
 from m.runtime.manifest import Manifest
@@ -55,7 +56,7 @@ def export_model(model: MoESequenceRegressor, kind: str, folder: Path) -> Manife
     """
     if kind not in FORMATS:
         raise ValueError(f"no format '{kind}'; there are {', '.join(FORMATS)}")
-    graph = ForecastGraph(model)
+    graph = make_graph(model)
     file = folder / (PROGRAM_FILE if kind == "pt2" else ONNX_FILE)
     with atomic_path(file) as temporary:
         FORMATS[kind](graph, temporary)
@@ -76,6 +77,7 @@ def describe_graph(graph: ForecastGraph, kind: str, file: str) -> Manifest:
         active_parameters=size.active_parameters,
         least_points=graph.least_points,
         one_token=graph.one_token,
+        cached=graph.cached,
         step_correlation=model.head.step_correlation.item(),
         degrees_of_freedom=None if nu is None else nu.item(),
     )
@@ -93,7 +95,11 @@ def _write_onnx(graph: ForecastGraph, file: Path) -> None:
         raw = Path(folder) / "raw.onnx"
         with _quiet():
             program = torch.onnx.export(
-                _traced(graph), dynamo=True, input_names=INPUTS, output_names=OUTPUTS, verbose=False
+                _traced(graph),
+                dynamo=True,
+                input_names=tuple(graph.dynamic_axes()),
+                output_names=graph.outputs,
+                verbose=False,
             )
         if program is None:
             raise ExportError("torch.onnx gave no program")
@@ -185,13 +191,9 @@ FORMATS: dict[str, Callable[[ForecastGraph, Path], None]] = {
 
 
 def _traced(graph: ForecastGraph) -> torch.export.ExportedProgram:
-    """The graph for any batch and any number of points."""
+    """The graph for any size of its free axes."""
     dynamic = torch.export.Dim.DYNAMIC
-    shapes: dict[str, Any] = {
-        "points": {0: dynamic, 1: dynamic},
-        "lengths": {0: dynamic},
-        "anchored": {0: dynamic},
-    }
+    shapes = {name: dict.fromkeys(axes, dynamic) for name, axes in graph.dynamic_axes().items()}
     # Else sizes 0 and 1 count as special, and a batch of one would need another graph.
     general = _symbolic_shapes.patch(backed_size_oblivious=True)  # type: ignore[attr-defined]
     with torch.no_grad(), general, _quiet():

@@ -7,7 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from m.arrays import Array
+from m.generation.result import GenerationResult
 from m.moe.model import MoESequenceRegressor
+from m.runtime.engine import ExportedEngine
+from m.runtime.job import ExportedJob
 from m.runtime.model import ExportedModel
 
 _PIECE = 64  # contexts in a reading
@@ -42,29 +45,27 @@ class Parity:
 def measure_parity(
     model: MoESequenceRegressor, exported: ExportedModel, context: Array, truth: Array
 ) -> Parity:
-    """Compare the first P points of forecasts.
+    """Compare forecasts, rolled on as far as the truth goes.
 
     Args:
         model: made the graph.
         exported: the graph.
         context: windows ``[N, T, D]``.
-        truth: what came next, ``[N, H, K]``; as many of the P points as there are of it are judged.
+        truth: what came next, ``[N, H, K]``.
     """
-    horizon = min(truth.shape[1], model.config.head.prediction_steps)
+    horizon = truth.shape[1]
     deviations, errors, model_errors, same = [], [], [], []
     for start in range(0, len(context), _PIECE):
-        piece, ahead = context[start : start + _PIECE], truth[start : start + _PIECE, :horizon]
-        lengths = np.full(len(piece), piece.shape[1], dtype=np.int64)
-        block = exported.read(piece, lengths, lengths)
-        whole = model.forecast(piece, horizon)
+        piece, ahead = context[start : start + _PIECE], truth[start : start + _PIECE]
+        found, whole = _forecast(exported, piece, horizon), model.forecast(piece, horizon)
         spread = piece.std(axis=(1, 2), keepdims=True)
-        there, here = block.location[:, :horizon], whole.mean
+        there, here = found.mean, whole.mean
         deviations.append((there - here) / np.where(spread > 0, spread, 1.0))
         errors.append(np.linalg.norm(there - ahead, axis=-1))
         model_errors.append(np.linalg.norm(here - ahead, axis=-1))
         same += [
-            block.experts[:, -1, number] == layer.experts[:, -1].cpu().numpy()
-            for number, layer in enumerate(whole.routing.layers)
+            mine.experts[:, -1] == theirs.experts[:, -1].cpu().numpy()
+            for mine, theirs in zip(found.routing.layers, whole.routing.layers, strict=True)
         ]
     away = np.concatenate(deviations)
     return Parity(
@@ -75,3 +76,13 @@ def measure_parity(
         model_error=float(np.concatenate(model_errors).mean()),
         same_experts=float(np.mean([part.mean() for part in same])) if same else 1.0,
     )
+
+
+def _forecast(exported: ExportedModel, context: Array, horizon: int) -> GenerationResult:
+    engine, job = ExportedEngine(exported), ExportedJob.read(exported.manifest, context, horizon)
+    engine.submit(job)
+    while engine.busy:
+        engine.step()
+    if job.failure is not None:
+        raise job.failure
+    return job.result()

@@ -20,13 +20,15 @@ from m.generation.counts import EngineCounts
 from m.generation.errors import OF_ONE_REQUEST
 from m.generation.job import Job
 from m.generation.lane import Lane
+from m.generation.past import Past
 from m.generation.prefix import PrefixCache
 from m.generation.reading import Reader, Reading, Row
 from m.generation.running import RunningLanes
 from m.generation.session import Continuation, SessionStore
 from m.moe.anchor import Anchor, join_anchors
-from m.moe.forecast import feed_back, inference, read_window, rolls_on, rounded_capacity
+from m.moe.forecast import feed_back, inference, read_window
 from m.moe.model import MoESequenceRegressor
+from m.moe.spacing import rolls_on, rounded_capacity
 from m.moe.window import Window
 
 DEFAULT_MOST_ROWS = 256
@@ -44,7 +46,8 @@ class _Task:
 def _continued(what: Continuation, *, keep: bool) -> Row:
     """What a session has to read."""
     points, context = torch.from_numpy(what.points), torch.from_numpy(what.context)
-    return Row(points, context, what.anchored, what.past, keep=keep, shared=False)
+    past = what.past if isinstance(what.past, Past) else None
+    return Row(points, context, what.anchored, past, keep=keep, shared=False)
 
 
 def _kind(held: KVCache | Window) -> tuple[str, int]:

@@ -17,9 +17,10 @@ from m.generation.reading import Reading
 from m.generation.result import GenerationResult
 from m.generation.session import SessionPush
 from m.generation.strands import OnBlock, Strand
-from m.moe.forecast import rolls_on, rows_at_once
+from m.moe.forecast import rows_at_once
 from m.moe.model import MoESequenceRegressor
 from m.moe.request import ForecastOptions, ForecastRequest
+from m.moe.spacing import rolls_on
 from m.moe.window import Window
 
 

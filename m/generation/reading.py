@@ -15,9 +15,9 @@ from m.generation.past import Past, Routes, fitted
 from m.generation.prefix import Grid, PrefixCache, anchor_bytes, chain_of, weights_digest
 from m.heads.distribution import StepDistribution
 from m.moe.anchor import Anchor, compute_anchor, join_anchors
-from m.moe.forecast import cache_capacity, points_fed_back, token_spacing
 from m.moe.model import MoESequenceRegressor, SequenceOutput
 from m.moe.seen import seen_points
+from m.moe.spacing import cache_capacity, points_fed_back, token_spacing
 from m.moe.window import Window
 from m.routing.record import LayerRouting, RoutingRecord
 

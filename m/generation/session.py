@@ -5,18 +5,23 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 
 from m.arrays import Array
 from m.generation.errors import TooManySessionsError, UnknownSessionError
 
-if TYPE_CHECKING:
-    from m.generation.past import Past
-
 DEFAULT_MOST_DRIFT = 6.0
 DEFAULT_MOST_POINTS = 512
+
+
+class Past(Protocol):
+    """What has been read of a session's points, whatever read them."""
+
+    def drift(self, points: Array) -> float:
+        """How far new points ``[T, D]`` lie from the anchoring ones, in their standard deviations."""
+        ...
 
 
 @dataclass(frozen=True)

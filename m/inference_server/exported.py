@@ -10,6 +10,7 @@ from m.generation.worker import EngineWorker
 from m.inference_server.forecast_server import ForecastServer, ServedModel, session_store
 from m.inference_server.limits import Limits
 from m.inference_server.wish import ForecastWish
+from m.moe.request import ForecastRequest
 from m.runtime.distribution import quantile
 from m.runtime.engine import ExportedEngine
 from m.runtime.job import ExportedJob
@@ -60,9 +61,8 @@ class ExportedServer(ForecastServer):
 
     def _warm_up(self) -> None:
         """Do once what takes time once: the graph's memory, and the module of quantiles."""
-        one = np.ones(1, dtype=np.int64)
-        block = self.model.read(np.zeros((1, 1, self.config.input_dim)), one, one)
-        quantile(block, 0.5, self.model.manifest)
+        request = ForecastRequest.of(self.config, np.zeros((1, self.config.input_dim)), 1)
+        quantile(self.model.read(self.model.begin(request)), 0.5, self.model.manifest)
 
     def read(self, wish: ForecastWish) -> ExportedJob:
         """A job for the engine.

@@ -12,8 +12,8 @@ import numpy as np
 
 from m.arrays import Array
 from m.heads.families import known_degrees, standard_quantile
+from m.runtime.block import Block
 from m.runtime.manifest import Manifest
-from m.runtime.model import Block
 
 
 def quantile(block: Block, level: float, manifest: Manifest) -> Array:

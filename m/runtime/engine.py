@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 
-import numpy as np
-
-from m.arrays import Array
 from m.generation.counts import EngineCounts
 from m.generation.errors import OF_ONE_REQUEST
 from m.generation.session import SessionStore
 from m.runtime.job import ExportedJob
-from m.runtime.model import Counts, ExportedModel
-from m.runtime.window import Rows
+from m.runtime.model import ExportedModel
+from m.runtime.rows import Rows
 
 DEFAULT_MOST_ROWS = 256
 
@@ -22,8 +19,9 @@ DEFAULT_MOST_ROWS = 256
 class ExportedEngine:
     """Serves jobs through one exported model.
 
-    A session's points are read anew with every push: the graph remembers nothing, and a new anchor, which is
-    the most accurate, wants that anyway. `SessionPush.hold_points` therefore changes nothing here.
+    Where a graph takes a key-value cache, paths that roll on and sessions that hold their anchor are read
+    from where their past ends. Other graphs remember nothing: all is read anew, by a new anchor, and
+    `SessionPush.hold_points` changes nothing.
 
     Args:
         model: to read with.
@@ -93,7 +91,7 @@ class ExportedEngine:
                 continue
             job.admitted = time.monotonic()
             try:
-                job.begin(self.sessions)
+                job.begin(self.model, self.sessions)
             except OF_ONE_REQUEST as error:
                 self._end(job, error, ended)
                 continue
@@ -107,7 +105,7 @@ class ExportedEngine:
 
         Jobs take turns: those that were served go to the end of the line.
         """
-        groups: dict[int, list[tuple[ExportedJob, Rows]]] = {}
+        groups: dict[tuple[int, ...], list[tuple[ExportedJob, Rows]]] = {}
         self._shared = []
         room = self._most_rows
         while self._running and room > 0:
@@ -115,14 +113,15 @@ class ExportedEngine:
             rows = job.next_rows(room)
             room -= len(rows.lengths)
             self._shared.append(job)
-            groups.setdefault(int(rows.points.shape[1] - 1).bit_length(), []).append((job, rows))
+            groups.setdefault(rows.size_class, []).append((job, rows))
         yield from groups.values()
 
     def _read(self, share: list[tuple[ExportedJob, Rows]], ended: list[ExportedJob]) -> None:
         """Read rows together; an error ends the jobs they belong to, found out one by one."""
-        points, lengths, anchored = _together([rows for _, rows in share])
+        first = share[0][1]
+        together = type(first).join([rows for _, rows in share])
         try:
-            block = self.model.read(points, lengths, anchored)
+            block = self.model.read(together)
         except OF_ONE_REQUEST as error:
             if len(share) == 1:
                 self._end(share[0][0], error, ended)
@@ -130,8 +129,8 @@ class ExportedEngine:
             for one in share:
                 self._read([one], ended)
             return
-        read = sum(int(rows.lengths.sum()) for job, rows in share if job.routing is None)
-        self.counts.count(len(lengths), read=read)
+        read = sum(int(rows.unread.sum()) for job, rows in share if job.routing is None)
+        self.counts.count(len(together.lengths), read=read)
         at = 0
         for job, rows in share:
             part = block.rows(slice(at, at + len(rows.lengths)))
@@ -152,13 +151,3 @@ class ExportedEngine:
     def _end(job: ExportedJob, error: Exception, ended: list[ExportedJob]) -> None:
         job.failure = error
         ended.append(job)
-
-
-def _together(parts: Sequence[Rows]) -> tuple[Array, Counts, Counts]:
-    """Points, lengths and anchoring points of several groups of sequences, padded to the longest."""
-    if len(parts) == 1:
-        return parts[0].points, parts[0].lengths, parts[0].anchored
-    width = max(part.points.shape[1] for part in parts)
-    padded = [np.pad(part.points, ((0, 0), (0, width - part.points.shape[1]), (0, 0))) for part in parts]
-    lengths = np.concatenate([part.lengths for part in parts])
-    return np.concatenate(padded), lengths, np.concatenate([part.anchored for part in parts])

@@ -9,7 +9,6 @@ from functools import partial
 from typing import Any, Unpack
 
 import numpy as np
-from numpy.typing import NDArray
 
 from m.arrays import Array
 from m.generation.forecast_job import ForecastJob
@@ -17,11 +16,14 @@ from m.generation.result import GenerationResult
 from m.generation.session import Continuation, SessionPush, SessionStore
 from m.generation.strands import OnBlock, Strand
 from m.moe.request import ForecastOptions, ForecastRequest
+from m.moe.spacing import rolls_on, token_spacing
+from m.runtime.block import Block
 from m.runtime.distribution import draw, quantile
+from m.runtime.held import HeldPast, HeldRows
 from m.runtime.manifest import Manifest
-from m.runtime.model import Block
+from m.runtime.model import ExportedModel
 from m.runtime.routing import ServedRouting, serve_record
-from m.runtime.window import Rows
+from m.runtime.rows import Rows
 
 
 @dataclass
@@ -68,6 +70,8 @@ class ExportedJob(ForecastJob):
         self._manifest = manifest
         self._paths = [_Paths(strand, _generator(strand)) for strand in self._strands]
         self._continuation: Continuation | None = None
+        self._every = token_spacing(manifest.config, request.horizon)
+        self._past: HeldPast | None = None  # of its session, where its reading goes on from there
         self._round: Rows | None = None
         self._read: list[Block] = []
         self._done = 0  # rows of the round that are read
@@ -98,22 +102,31 @@ class ExportedJob(ForecastJob):
         """Rows of its round that are still to be read; 0 when it is finished."""
         return 0 if self._round is None else len(self._round.lengths) - self._done
 
-    def begin(self, sessions: SessionStore) -> None:
+    def begin(self, model: ExportedModel, sessions: SessionStore) -> None:
         """Begin with its contexts.
+
+        Args:
+            model: that will read them.
+            sessions: its session is one of these.
 
         Raises:
             UnknownSessionError: its session is not open.
             TooManySessionsError: there is no room for its session.
         """
-        request = self.request
-        if self.session is not None:
-            what = sessions.continuation(self.session, request.points[0], int(request.anchored[0]))
-            self._continuation = what
-            lengths = np.array([len(what.context)])
-            request = ForecastRequest(
-                what.context[None], lengths, np.array([what.anchored]), request.batched, request.horizon
+        if self.session is None:
+            self._round = model.begin(self.request)
+            return
+        what = sessions.continuation(self.session, self.request.points[0], int(self.request.anchored[0]))
+        self._continuation = what
+        if isinstance(what.past, HeldPast):
+            self._round = what.past.continued(what.context, self._every)
+            self._past = what.past if self._round is not None else None
+        if self._round is None:
+            lengths, anchored = np.array([len(what.context)]), np.array([what.anchored])
+            batched, horizon = self.request.batched, self.request.horizon
+            self._round = model.begin(
+                ForecastRequest(what.context[None], lengths, anchored, batched, horizon)
             )
-        self._round = Rows.of(request, self._manifest.config)
 
     def next_rows(self, most: int) -> Rows:
         """The next rows of the round, so many at most."""
@@ -130,26 +143,39 @@ class ExportedJob(ForecastJob):
         self._done += len(block.location)
         if self.left:
             return
-        whole, lengths = _joined(self._read), self._round.lengths
+        whole = Block.join(self._read)
         self._read, self._done = [], 0
+        self._round = self._round.after(whole)
         if self._first is None:
-            self._started(whole, lengths, sessions)
+            self._started(whole, self._round, sessions)
         else:
             self._draw(whole)
         self._advance()
 
-    def _started(self, whole: Block, lengths: NDArray[np.int64], sessions: SessionStore) -> None:
+    def _started(self, whole: Block, read: Rows, sessions: SessionStore) -> None:
         """All contexts have been read."""
         self.started = time.monotonic()
-        self._first = whole
-        self.routing = serve_record(whole, lengths, self._manifest)
+        self._first = whole.without_memory()
+        experts, weights = whole.experts, whole.weights
+        if self._past is not None:
+            experts = np.concatenate([self._past.experts, experts], axis=1)
+            weights = np.concatenate([self._past.weights, weights], axis=1)
+        self.routing = serve_record(experts, weights, read.lengths, self._every, self._manifest)
         if self.session is not None and self._continuation is not None:
-            self.session_state = sessions.commit(self.session, self._continuation, None)
+            past = None
+            if isinstance(read, HeldRows) and sessions.may_continue(self._continuation):
+                past = HeldPast(read, experts, weights)
+            self.session_state = sessions.commit(self.session, self._continuation, past)
         index = [np.repeat(np.arange(self.rows), paths.strand.paths) for paths in self._paths]
         owner = np.concatenate(index)  # the context of each path
-        if self._round is not None:
-            self._round = self._round.take(owner)
-        self._draw(whole.rows(owner))
+        if self._more_rounds:
+            self._round = read.take(owner)
+        self._draw(self._first.rows(owner))
+
+    @property
+    def _more_rounds(self) -> bool:
+        """Whether the horizon wants points that the first reading does not give."""
+        return rolls_on(self._config, self.request.horizon)
 
     def _draw(self, known: Block) -> None:
         """The next P points of every path."""
@@ -181,7 +207,9 @@ class ExportedJob(ForecastJob):
         if self._first is None or self.routing is None or self._round is not None:
             raise RuntimeError("the job has rows to be read; its result is not known yet")
         drawn = {paths.strand.name: self._gather(paths) for paths in self._paths}
-        return self._answer(drawn, partial(quantile, self._first, manifest=self._manifest), self.routing)
+        exact = partial(quantile, self._first, manifest=self._manifest)
+        reused = 0 if self._past is None else int(self._past.rows.lengths[0])
+        return self._answer(drawn, exact, self.routing, reused_points=reused)
 
     def _gather(self, paths: _Paths) -> Array:
         """``[B, paths, H, K]``."""
@@ -192,21 +220,3 @@ class ExportedJob(ForecastJob):
 def _generator(strand: Strand) -> np.random.Generator | None:
     """What draws the paths of a strand; None where they are the centre."""
     return np.random.default_rng(strand.seed) if strand.temperature else None
-
-
-def _joined(blocks: Sequence[Block]) -> Block:
-    """Pieces of a round as one; the tokens of each counted back from its last."""
-    if len(blocks) == 1:
-        return blocks[0]
-    tokens = max(block.experts.shape[1] for block in blocks)
-
-    def wide(part: NDArray[Any]) -> NDArray[Any]:
-        return np.pad(part, ((0, 0), (0, tokens - part.shape[1]), (0, 0), (0, 0)))
-
-    return Block(
-        np.concatenate([block.location for block in blocks]),
-        np.concatenate([block.spread for block in blocks]),
-        np.concatenate([block.axes for block in blocks]),
-        np.concatenate([wide(block.experts) for block in blocks]),
-        np.concatenate([wide(block.weights) for block in blocks]),
-    )

@@ -10,7 +10,7 @@ from typing import Any
 from m.config import ConfigError, from_dict, to_dict
 from m.moe.config import ModelConfig
 
-FORMAT, VERSION = "m.exported", 1
+FORMAT, VERSION = "m.exported", 2
 MANIFEST_FILE = "exported.json"
 
 
@@ -30,6 +30,7 @@ class Manifest:
         active_parameters: those that one token uses.
         least_points: that the graph wants of each sequence, padding included.
         one_token: whether the graph reads the last token alone, else all that lie strides before it.
+        cached: whether it takes and gives a key-value cache, for a model that holds its anchor.
         step_correlation: of neighbouring steps' errors, in (-1, 1).
         degrees_of_freedom: of a Student's t; None for other families.
     """
@@ -41,6 +42,7 @@ class Manifest:
     active_parameters: int
     least_points: int
     one_token: bool
+    cached: bool
     step_correlation: float
     degrees_of_freedom: float | None
 

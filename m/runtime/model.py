@@ -4,48 +4,20 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
-from m.arrays import Array
+from m.moe.request import ForecastRequest
+from m.runtime.block import Block
+from m.runtime.held import HeldRows
 from m.runtime.manifest import ExportedModelError, Manifest
 from m.runtime.onnx import onnx_errors, onnxruntime
+from m.runtime.rows import Inputs, Rows
+from m.runtime.window import FreshRows
 
-Counts = NDArray[np.int64]
-Run = Callable[[Array, Counts, Counts], list[NDArray[Any]]]
-
-
-@dataclass(frozen=True)
-class Block:
-    """The next P points of sequences, and who served the tokens that said so.
-
-    Attributes:
-        location: centre, ``[B, P, K]`` in the inputs' units.
-        spread: the family's scale along `axes`, in these units, ``[B, P, K]``.
-        axes: of each sequence's frame, ``[B, K, K]``, row i the i-th.
-        experts: ``[B, T', L, top_k]``; of tokens before a sequence's first or after its last: nothing.
-        weights: their gates.
-    """
-
-    location: Array
-    spread: Array
-    axes: Array
-    experts: NDArray[np.int64]
-    weights: NDArray[np.float32]
-
-    def marginal_scale(self) -> Array:
-        """Scale of each coordinate, ``[B, P, K]``: squared, a weighted mean of those along the axes."""
-        result: Array = np.sqrt(np.square(self.spread) @ np.square(self.axes))
-        return result
-
-    def rows(self, index: Any) -> Block:
-        """Those of the sequences named, which may repeat."""
-        parts = (self.location, self.spread, self.axes, self.experts, self.weights)
-        return Block(*(part[index] for part in parts))
+Run = Callable[[Inputs], list[NDArray[Any]]]
 
 
 class ExportedModel:
@@ -60,18 +32,14 @@ class ExportedModel:
         self.manifest = manifest
         self._run = run
 
-    def read(self, points: Array, lengths: Counts, anchored: Counts) -> Block:
-        """Read sequences.
+    def begin(self, request: ForecastRequest) -> Rows:
+        """The contexts of a request, of which nothing has been read."""
+        kind: type[FreshRows | HeldRows] = HeldRows if self.manifest.cached else FreshRows
+        return kind.of(request, self.manifest)
 
-        Args:
-            points: ``[B, T, D]`` right-padded.
-            lengths: valid points of each, ``[B]``.
-            anchored: the first points of each, so many, that it is normalised by, ``[B]``.
-        """
-        missing = self.manifest.least_points - points.shape[1]
-        if missing > 0:
-            points = np.pad(points, ((0, 0), (0, missing), (0, 0)))
-        return Block(*self._run(np.ascontiguousarray(points, dtype=np.float64), lengths, anchored))
+    def read(self, rows: Rows) -> Block:
+        """Read sequences."""
+        return Block.of(self._run(rows.inputs()))
 
 
 def load_exported(folder: Path, *, device: str = "cpu", threads: int | None = None) -> ExportedModel:
@@ -112,8 +80,7 @@ def _onnx(file: Path, device: str, threads: int | None) -> Run:
     except errors as error:
         raise ExportedModelError(f"{file}: onnxruntime cannot open it ({error}); copy it again") from error
 
-    def run(points: Array, lengths: Counts, anchored: Counts) -> list[NDArray[Any]]:
-        inputs = {"points": points, "lengths": lengths, "anchored": anchored}
+    def run(inputs: Inputs) -> list[NDArray[Any]]:
         try:
             result: list[NDArray[Any]] = session.run(None, inputs)
         except errors as error:  # for want of memory, most likely
@@ -136,9 +103,9 @@ def _program(file: Path, device: str, threads: int | None) -> Run:
     except (OSError, RuntimeError, ValueError, LookupError, zipfile.BadZipFile) as error:
         raise ExportedModelError(f"{file}: torch cannot open it on {device} ({error})") from error
 
-    def run(points: Array, lengths: Counts, anchored: Counts) -> list[NDArray[Any]]:
+    def run(inputs: Inputs) -> list[NDArray[Any]]:
         with torch.no_grad():
-            inputs = (torch.from_numpy(part).to(device) for part in (points, lengths, anchored))
-            return [part.cpu().numpy() for part in program(*inputs)]
+            tensors = (torch.from_numpy(part).to(device) for part in inputs.values())
+            return [part.cpu().numpy() for part in program(*tensors)]
 
     return run

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from m.arrays import Array
+from m.arrays import Array, Counts
 from m.runtime.manifest import Manifest
-from m.runtime.model import Block
 
 
 @dataclass(frozen=True)
@@ -40,24 +39,28 @@ class ServedRouting:
         return np.stack([layer.load for layer in self.layers]) if self.layers else None
 
 
-def serve_record(block: Block, lengths: NDArray[np.int64], manifest: Manifest) -> ServedRouting:
+def serve_record(
+    experts: NDArray[np.int64], weights: NDArray[np.float32], lengths: Counts, every: int, manifest: Manifest
+) -> ServedRouting:
     """Who served the tokens of contexts.
 
     Args:
-        block: what was read of them.
+        experts: of their tokens, ``[B, T', L, K]``.
+        weights: their gates.
         lengths: points of each, ``[B]``.
-        manifest: says which tokens were read.
+        every: points between tokens.
+        manifest: of the model.
     """
-    tokens, layers = block.experts.shape[1:3]
-    counts = np.ones_like(lengths) if manifest.one_token else (lengths - 1) // manifest.config.stride + 1
+    tokens, layers = experts.shape[1:3]
+    counts = np.ones_like(lengths) if manifest.one_token else (lengths - 1) // every + 1
     valid = np.arange(tokens) < counts[:, None]  # [B, T']
     width = manifest.config.router.n_experts
     # One count for all layers: each has numbers of its own.
-    numbered = block.experts[valid] + width * np.arange(layers)[:, None]  # [tokens, L, K]
+    numbered = experts[valid] + width * np.arange(layers)[:, None]  # [tokens, L, K]
     load = np.bincount(numbered.ravel(), minlength=layers * width).reshape(layers, width).astype(np.float64)
     return ServedRouting(
         tuple(
-            ServedLayer(block.experts[:, :, layer], block.weights[:, :, layer], valid, load[layer])
+            ServedLayer(experts[:, :, layer], weights[:, :, layer], valid, load[layer])
             for layer in range(layers)
         )
     )

@@ -50,6 +50,8 @@ class Trainer:
             that end with a record, so these are of that step, not means over all since the last.
         callbacks: receivers of the run's records, called in order; at evaluations they find the model
             as ``evaluate`` did.
+        evaluate_first: also evaluate before the first step. The weights that training began with can then be
+            the best ones, as they may when it goes on from a trained model.
         metadata: plain content kept in every checkpoint; its key ``model_config``, when present, becomes
             the ``model_config`` of model checkpoints.
 
@@ -69,6 +71,7 @@ class Trainer:
         evaluate: Evaluate | None = None,
         batch_metrics: BatchMetrics | None = None,
         callbacks: Sequence[Callback] = (),
+        evaluate_first: bool = False,
         metadata: Mapping[str, Any] | None = None,
     ) -> None:
         self.device = torch.device(device)
@@ -81,6 +84,7 @@ class Trainer:
         self._evaluate_model = evaluate
         self._batch_metrics = batch_metrics
         self._callbacks = CallbackList(callbacks)
+        self._evaluate_first = evaluate_first
         self._metadata = dict(metadata or {})
         self._optimizer = build_optimizer(self.model, _parameter_kinds(self.model), config)
         self._ema = Ema(self.model, config.ema_decay) if config.ema_decay > 0 else None
@@ -193,7 +197,8 @@ class Trainer:
 
     def _evaluate_if_due(self) -> None:
         step = self.progress.step
-        if step > 0 and step % self.config.eval_interval == 0:
+        due = self._evaluate_first if step == 0 else step % self.config.eval_interval == 0
+        if due:
             self._evaluate()
 
     def _evaluate(self) -> None:

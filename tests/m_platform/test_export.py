@@ -16,8 +16,9 @@ from serving import assert_close, walk
 import m
 from m.attention.rope import rotate, rotation
 from m.experts.experts import Experts
-from m.export import ForecastGraph, export_model, measure_parity
+from m.export import export_model, make_graph, measure_parity
 from m.moe.config import AttentionConfig, ExpertsConfig, RouterConfig
+from m.moe.request import ForecastRequest
 from m.routing.base import Router
 from m.runtime.manifest import ExportedModelError, Manifest
 from m.runtime.model import load_exported
@@ -49,8 +50,7 @@ def shipped(request, model, tmp_path_factory):
 
 
 def read(exported, context):
-    lengths = np.full(len(context), context.shape[1], dtype=np.int64)
-    return exported.read(context, lengths, lengths)
+    return exported.read(exported.begin(ForecastRequest.of(exported.manifest.config, context, 1)))
 
 
 @pytest.mark.parametrize("batch", [1, 2, 7])
@@ -64,6 +64,37 @@ def test_any_batch_and_any_length(model, shipped, batch, length):
     else:  # rounded weights; that these random ones still forecast alike is all that can be said
         assert np.isfinite(found.location).all()
         assert np.abs(found.location - expected).mean() < 0.2 * (np.ptp(context, axis=1).mean() + 1)
+
+
+@pytest.fixture(scope="module", params=[("onnx", "points"), ("pt2", "points"), ("onnx", "strided")])
+def remembering(request, tmp_path_factory):
+    """Graphs that take a key-value cache."""
+    kind, name = request.param
+    model, folder = small_model(**MODELS[name]), tmp_path_factory.mktemp(f"{kind}-{name}")
+    assert export_model(model, kind, folder).cached
+    return model, load_exported(folder, threads=1)
+
+
+@pytest.mark.parametrize("batch", [1, 5])
+@pytest.mark.parametrize("length", [1, 20, 70])
+@pytest.mark.parametrize("horizon", [3, 30])
+def test_any_cache_length(remembering, batch, length, horizon):
+    model, exported = remembering
+    context = walk(length, seed=length, batch=batch)
+    parity = measure_parity(model, exported, context, walk(horizon, seed=1, batch=batch))
+    assert parity.largest < 1e-3
+    assert parity.error == pytest.approx(parity.model_error, rel=1e-3)
+
+
+def test_a_graph_leaves_its_inputs_alone(remembering):
+    _, exported = remembering
+    rows = exported.begin(ForecastRequest.of(exported.manifest.config, walk(20, batch=2), 30))
+    rows = rows.after(exported.read(rows)).append(walk(4, seed=1, batch=2))
+    inputs = rows.inputs()
+    before = {name: values.copy() for name, values in inputs.items()}
+    exported._run(inputs)
+    for name, values in inputs.items():
+        np.testing.assert_array_equal(values, before[name])
 
 
 def test_far_origins_lose_no_digits(model, shipped):
@@ -105,12 +136,12 @@ def test_onnx_holds_no_loop_and_no_einsum(shipped):
 
 
 def test_parity_is_measured(model):
-    context, ahead = walk(40, seed=2, batch=100), walk(6, seed=3, batch=100)
+    context, ahead = walk(40, seed=2, batch=100), walk(4, seed=3, batch=100)
     exact = measure_parity(model, graph_of(model), context, ahead)
     assert exact.windows == 100
     assert exact.largest < 1e-4
     assert exact.same_experts == 1.0
-    distance = np.linalg.norm(model.forecast(context, 4).mean - ahead[:, :4], axis=-1).mean()
+    distance = np.linalg.norm(model.forecast(context, 4).mean - ahead, axis=-1).mean()
     assert exact.model_error == pytest.approx(distance)
     assert exact.worse == pytest.approx(0.0, abs=1e-4)
     other = measure_parity(model, graph_of(small_model(seed=1, **WIDE)), context, ahead)
@@ -144,7 +175,7 @@ def test_what_cannot_be_exported_says_so(model, tmp_path, monkeypatch):
         export_model(model, "tflite", tmp_path)
     monkeypatch.setattr(Router, "causal", False)
     with pytest.raises(ValueError, match="by other tokens"):
-        ForecastGraph(model)
+        make_graph(model)
     assert not list(tmp_path.iterdir())
 
 

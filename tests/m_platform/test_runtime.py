@@ -15,11 +15,11 @@ from m.generation.errors import OF_ONE_REQUEST
 from m.generation.session import SessionPush, SessionStore
 from m.moe.config import HeadConfig
 from m.moe.seen import seen_points
+from m.runtime.block import Block
 from m.runtime.distribution import draw, quantile
 from m.runtime.engine import ExportedEngine
 from m.runtime.job import ExportedJob
 from m.runtime.manifest import ExportedModelError, Manifest
-from m.runtime.model import Block
 
 KINDS = [*MODELS, "one token", "dense", "gaussian"]
 
@@ -152,6 +152,84 @@ def test_pushes_of_one_session_in_one_step_keep_their_order(pair):
     assert_close(jobs[-1].result().mean, model.forecast(path, 5).mean)
 
 
+@pytest.fixture(scope="module", params=["points", "strided"])
+def held(request):
+    """Models that hold their anchor: tokens of one point, and of eight with four fed back."""
+    model = model_of(request.param)
+    return model, graph_of(model)
+
+
+def spy(exported, monkeypatch):
+    """Points that each reading is given, per row."""
+    seen, whole = [], exported._run
+
+    def run(inputs):
+        seen.append(inputs["lengths"].tolist())
+        return whole(inputs)
+
+    monkeypatch.setattr(exported, "_run", run)
+    return seen
+
+
+def test_what_was_read_is_not_read_again(held, monkeypatch):
+    model, exported = held
+    context, expected = walk(21, seed=1, batch=2), model.forecast(walk(21, seed=1, batch=2), 12).mean
+    seen = spy(exported, monkeypatch)
+    assert_close(answer(exported, context, 12).mean, expected)
+    assert seen == [[21, 21], [4, 4], [4, 4]]
+    monkeypatch.setattr("m.runtime.held.MEMORY_BUDGET", 0)  # no room: all points, the same numbers
+    seen.clear()
+    assert_close(answer(exported, context, 12).mean, expected)
+    assert seen == [[21, 21], [25, 25], [29, 29]]
+
+
+def test_paths_go_on_from_the_memory_of_their_context(held, monkeypatch):
+    model, exported = held
+    seen = spy(exported, monkeypatch)
+    options = {"num_samples": 6, "seed": 1, "temperature": 1e-9}  # so cold that every path is the centre
+    found = answer(exported, walk(15, seed=2), 8, **options)
+    assert_close(found.samples, np.repeat(model.forecast(walk(15, seed=2), 8).mean[None], 6, axis=0))
+    assert seen == [[15], [4] * 8]  # the centre, the forecast path and six samples
+
+
+def test_a_session_that_holds_its_anchor_reads_what_is_new(held, monkeypatch):
+    model, exported = held
+    path, sessions = walk(40, seed=3), SessionStore(most_drift=1e9)
+    seen = spy(exported, monkeypatch)
+    push = SessionPush("a", start=True, hold_points=20)
+    answer(exported, path[:12], 8, sessions=sessions, session=push)
+    for start, end in ((12, 16), (16, 24), (24, 29)):
+        seen.clear()
+        found = answer(exported, path[start:end], 8, sessions=sessions, session=SessionPush("a"))
+        expected = model.forecast(path[:end], 8, anchor_points=12)
+        assert_close(found.mean, expected.mean)
+        for there, here in zip(found.routing.layers, expected.routing.layers, strict=True):
+            np.testing.assert_array_equal(there.experts, here.experts)
+        helps = (end - start) % exported.manifest.config.head.prediction_steps == 0 or (
+            exported.manifest.config.stride == 1
+        )
+        assert seen[0] == [end - start if helps else end]  # off the grid of known tokens all is read
+        assert found.reused_points == (start if helps else 0)
+        assert not found.session.reanchored
+    found = answer(exported, path[29:35], 8, sessions=sessions, session=SessionPush("a"))
+    assert found.session.reanchored  # 23 points after its anchor, 20 were allowed
+    assert_close(found.mean, model.forecast(path[:35], 8).mean)
+
+
+def test_a_session_that_drifts_takes_a_new_anchor(held):
+    model, exported = held
+    path, sessions = walk(12, seed=4), SessionStore(most_drift=6.0)
+    centre, scale = path[-1].copy(), np.sqrt(path.var(axis=0).mean())
+    push = SessionPush("a", start=True, hold_points=99)
+    answer(exported, path, 8, sessions=sessions, session=push)
+    for far, anchored in ((5.9, 12), (6.1, 14)):
+        new = centre + far * scale * np.ones((1, 3))
+        path = np.concatenate([path, new])
+        found = answer(exported, new, 8, sessions=sessions, session=SessionPush("a"))
+        assert found.session.reanchored is (anchored == 14)
+        assert_close(found.mean, model.forecast(path, 8, anchor_points=anchored).mean)
+
+
 def test_samples_are_repeatable_and_of_the_model_s_distribution(pair):
     model, exported = pair
     context = walk(20, seed=8)
@@ -207,10 +285,10 @@ def test_an_error_ends_the_job_it_belongs_to():
     exported = graph_of(model)
     whole = exported._run
 
-    def run(points, lengths, anchored):
-        if (points == 7.0).any():
+    def run(inputs):
+        if (inputs["points"] == 7.0).any():
             raise RuntimeError("planted")
-        return whole(points, lengths, anchored)
+        return whole(inputs)
 
     exported._run = run
     engine = ExportedEngine(exported)

@@ -163,6 +163,8 @@ def test_the_same_seed_gives_the_same_stream_in_another_process():
     script = (
         "from examples.trajectory_3d.dataset_config import DatasetConfig\n"
         "from examples.trajectory_3d.datasets import fixed_set\n"
+        "from examples.trajectory_3d.recordings.options import ReadOptions\n"
+        "from examples.trajectory_3d.recordings_config import SplitConfig\n"
         f"batch = fixed_set({SMALL!r}, 'train', 20)\n"
         "print(batch.context.double().sum().item(), batch.path.double().sum().item())"
     )

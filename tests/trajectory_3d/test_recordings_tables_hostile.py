@@ -169,3 +169,14 @@ def test_what_is_written_is_read(tmp_path, rows):
         own = [row for row in rows if str(row[1]) == track.track]
         assert track.start_ns == own[0][0]
         np.testing.assert_array_equal(track.points, np.array([row[2:] for row in own]))
+
+
+def test_names_that_are_no_text_are_read(tmp_path):
+    """h5py gives the bytes of a name that is no UTF-8; found by a changed byte."""
+    path = tmp_path / "a.h5"
+    with h5py.File(path, "w") as file:
+        file["time"] = np.arange(5.0)
+        file["x"] = np.arange(5.0)
+        file[b"\x80"] = np.arange(5.0)
+    (track,) = read(path, ReadOptions(position=("x",), time="time"))
+    assert track.points[:, 0].tolist() == [0, 1, 2, 3, 4]

@@ -131,7 +131,8 @@ def test_without_seeds_and_grid_a_trial_is_the_configuration_itself():
 
 def test_without_names_every_shipped_configuration_is_compared_the_cheapest_first():
     configs = [trial.config for trial in make_plan().trials]
-    assert set(configs) == {p.stem for p in Path(compare.__file__).parents[1].glob("configs/*.yaml")}
+    shipped = {p.stem for p in Path(compare.__file__).parents[1].glob("configs/*.yaml")}
+    assert set(configs) == shipped - {"finetune_recordings"}  # which needs a model and recordings
     assert configs.index("quick_test_3d") < configs.index("small_3d_moe") < configs.index("large_3d_moe")
 
 

@@ -94,6 +94,10 @@ def draw(arguments: argparse.Namespace) -> None:
     forecaster, dataset = _choose_forecaster(arguments)
     dataset = replace(dataset, seed=arguments.seed, evaluation_seed=arguments.seed)
     output = arguments.output or OUTPUT_ROOT / "demo"
+    if suffix is not None and not dataset.has_motions:
+        raise ConfigError(
+            "--animate draws synthetic motion, and this model was trained on recordings; leave it out"
+        )
     windows = evaluation_windows(dataset, "test", 500)
     paths = example_paths(dataset, count=_EXAMPLE_PATHS, seconds=_SECONDS_SHOWN)
     for path in run_demo(output, forecaster, windows, paths):

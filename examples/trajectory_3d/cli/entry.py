@@ -10,7 +10,13 @@ import sys
 from collections.abc import Callable
 
 _REQUEST_ERRORS = ("ConfigError", "CheckpointError", "ModelNotFoundError", "FileExistsError")
-_WORK_ERRORS = ("NonFiniteLossError", "ForecastError", "IncompleteEvaluationError", "StudyFailedError")
+_WORK_ERRORS = (
+    "NonFiniteLossError",
+    "ForecastError",
+    "IncompleteEvaluationError",
+    "StudyFailedError",
+    "RecordingError",
+)
 
 
 def run(command: Callable[[], None]) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import shutil
 import sys
 from collections.abc import Sequence
@@ -11,17 +10,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from examples.trajectory_3d.cli.entry import run
+from examples.trajectory_3d.cli.printing import PIPED_WIDTH, close_pipe, print_json, show
 from m.config import ConfigError
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
-
     from examples.trajectory_3d.model_pruning import Removal
     from examples.trajectory_3d.run_metadata import RunInfo
 
 _SORT_KEYS = ("name", "when", "error", "gn", "size", "steps", "parameters")
 _STATUSES = "running, finished, interrupted, failed, exported, checkpoint, unknown, corrupt, foreign"
-_PIPED_WIDTH = 1000  # wide enough that nothing wraps
 _NAME_HELP = "run, path below a root, path, or shipped model such as trajectory-3d (default: the newest)"
 
 
@@ -62,8 +59,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except PruneError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    except BrokenPipeError:  # `... | head` has read enough; nothing is left to be flushed into it
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:
+        close_pipe()
         return 0
 
 
@@ -141,9 +138,9 @@ def _list(arguments: argparse.Namespace) -> None:
     infos = [info for info in everything if not statuses or info.status in statuses]
     infos = ordered(infos, arguments.sort, reverse=arguments.reverse)
     if arguments.json:
-        _print_json(list_json(infos))
+        print_json(list_json(infos))
     elif infos:
-        _show(list_table(infos, shutil.get_terminal_size().columns if sys.stdout.isatty() else _PIPED_WIDTH))
+        show(list_table(infos, shutil.get_terminal_size().columns if sys.stdout.isatty() else PIPED_WIDTH))
     elif everything:
         print(f"none of the {len(everything)} models is {' or '.join(statuses)}")
     else:
@@ -163,9 +160,9 @@ def _details(arguments: argparse.Namespace) -> None:
 
     info = find(arguments.name, _roots(arguments))
     if arguments.json:
-        _print_json(details_json(info))
+        print_json(details_json(info))
     else:
-        _show(details_text(info))
+        show(details_text(info))
 
 
 def _interactive(arguments: argparse.Namespace) -> None:
@@ -184,7 +181,7 @@ def _interactive(arguments: argparse.Namespace) -> None:
         actions = ("details", "path", "export to exports/", "back to the list")
         while (action := choose(info.name, actions)) in (0, 1, 2):
             if action == 0:
-                _show(details_text(info))
+                show(details_text(info))
             elif action == 1:
                 print(info.path)
             else:
@@ -277,23 +274,3 @@ def _agreed() -> bool:
         return input("Remove this for good? [y/N] ").strip().lower() in ("y", "yes")
     except EOFError:
         return False
-
-
-def _show(content: RenderableType) -> None:
-    """Print fitted to the terminal; into a pipe plain and unwrapped."""
-    from rich.console import Console  # noqa: PLC0415
-
-    console = Console() if sys.stdout.isatty() else Console(width=_PIPED_WIDTH, color_system=None)
-    if console.is_terminal:
-        console.print(content, highlight=False)
-        return
-    with console.capture() as captured:
-        console.print(content, highlight=False)
-    for line in captured.get().splitlines():
-        print(line.rstrip())
-
-
-def _print_json(content: dict[str, Any]) -> None:
-    import json  # noqa: PLC0415
-
-    print(json.dumps(content, indent=2, allow_nan=False))

@@ -22,6 +22,7 @@ from examples.trajectory_3d.experts.features import (
     window_middles,
 )
 from examples.trajectory_3d.experts.lesions import Lesions, measure_lesions
+from examples.trajectory_3d.recordings.units import unit_label
 from m.moe import MoESequenceRegressor
 
 SHELLS, SPEEDS, CURVATURES, PLACES = 3, 4, 4, 4  # bins, of equal numbers of tokens
@@ -255,8 +256,8 @@ def _labels(
     asked["octant"] = (octants(middles), OCTANTS)
     for question, values, count, unit in (
         ("distance", np.linalg.norm(middles, axis=-1), SHELLS, "spreads"),
-        ("speed", speed, SPEEDS, "m/s"),
-        ("curvature", curvature, CURVATURES, "1/m"),
+        ("speed", speed, SPEEDS, f"{unit_label(windows.unit)}/s"),
+        ("curvature", curvature, CURVATURES, f"1/{unit_label(windows.unit)}"),
     ):
         bins, edges = quantile_bins(values, count)
         asked[question] = (bins, bin_names(edges, unit))

@@ -168,7 +168,7 @@
   };
   const drawValidation = () => {
     const byType = run.types.map((name, index) => series(evaluations, (record) => record.metrics[`position_error/${name}`], name, lineOf(index)));
-    chart("by-type", byType, "Position error by motion type, validation", "metres", { log: true });
+    chart("by-type", byType, "Position error by motion type, validation", run.unit, { log: true });
     const held = [series(evaluations, (record) => share(record.metrics.coverage_80), "validation", VALIDATION)];
     chart("coverage", held, "What the 80 % intervals hold", "% of true coordinates", {
       from: { range: [50, 100] },
@@ -201,8 +201,8 @@
         line: { color: each === snapshot ? FORECAST : [PALETTE[5], PALETTE[0]][place % 2], dash: each === snapshot ? "solid" : "dot", width: each === snapshot ? 3 : 1.5 },
         marker: { size: 5, symbol: SYMBOLS[all.length - 1 - place] },
       }));
-    chart("window-error", lines, "Distance to the true position in this window", "metres", { x: "time ahead (s)", log: true });
-    byId("forecast-note").textContent = `Mean position error of this forecast ${number(now.error)} m. A validation window, the same throughout.`;
+    chart("window-error", lines, "Distance to the true position in this window", run.unit, { x: "time ahead (s)", log: true });
+    byId("forecast-note").textContent = `Mean position error of this forecast ${number(now.error)} ${run.unit}. A validation window, the same throughout.`;
   };
 
   /* ---- experts ---- */

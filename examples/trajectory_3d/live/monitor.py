@@ -10,6 +10,7 @@ from examples.trajectory_3d.experts.validation_metrics import SERVED, served
 from examples.trajectory_3d.live.history import History
 from examples.trajectory_3d.live.snapshot import Snapshots
 from examples.trajectory_3d.metrics import METRICS
+from examples.trajectory_3d.recordings.units import in_unit, unit_label
 from m.training import Callback, EvaluationRecord, StartRecord, StepRecord, TrainingStatus, read_jsonl
 
 
@@ -24,13 +25,17 @@ class LiveMonitor(Callback):
         name: of the run.
         log: of the run, already cut back to the step it goes on from.
         dt: seconds between points.
+        unit: of positions.
     """
 
-    def __init__(self, history: History, snapshots: Snapshots, *, name: str, log: Path, dt: float) -> None:
+    def __init__(
+        self, history: History, snapshots: Snapshots, *, name: str, log: Path, dt: float, unit: str = "m"
+    ) -> None:
         self._history = history
         self._snapshots = snapshots
-        self._about = {"name": name, "dt": dt}
+        self._about = {"name": name, "dt": dt, "unit": unit_label(unit)}
         self._log = log
+        self._unit = unit
 
     def on_start(self, record: StartRecord) -> None:
         """Tell what begins, and what was before."""
@@ -44,7 +49,7 @@ class LiveMonitor(Callback):
             "precision": record.precision,
             "folder": str(record.output_dir),
             "types": list(self._snapshots.types),
-            "units": {"gn": "", **{spec.name: spec.unit for spec in METRICS}},
+            "units": {"gn": "", **{spec.name: in_unit(spec.unit, self._unit) for spec in METRICS}},
             "windows": self._snapshots.windows(),
         }
         self._history.add("start", about)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from examples.trajectory_3d.dataset_config import AugmentationConfig
+from examples.trajectory_3d.dataset_config import AugmentationConfig, DatasetConfig
 from examples.trajectory_3d.motions.draw import along_frame, random_frames
 from examples.trajectory_3d.motions.registry import FloatArray
 
@@ -65,6 +65,13 @@ def context_size(context: NDArray[np.floating]) -> FloatArray:
     centred -= centred.mean(axis=1, keepdims=True)
     size: FloatArray = np.sqrt(np.einsum("nlk,nlk->n", centred, centred) / (3 * context.shape[1]))
     return size
+
+
+def noise_shares(rng: np.random.Generator, config: DatasetConfig, count: int) -> FloatArray:
+    """Draw standard deviations of the noise of ``count`` windows as shares of their sizes, [count]."""
+    low, high = config.noise_fraction or (0.0, 0.0)
+    shares: FloatArray = low + (high - low) * rng.uniform(size=count) ** config.noise_skew
+    return shares
 
 
 def draw_rates(rng: np.random.Generator, bounds: tuple[float, float], count: int) -> FloatArray:

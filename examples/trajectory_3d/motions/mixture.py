@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from examples.trajectory_3d.dataset_config import DatasetConfig
-from examples.trajectory_3d.motions.conditions import Poses, context_size, draw_rates
+from examples.trajectory_3d.motions.conditions import Poses, context_size, draw_rates, noise_shares
 from examples.trajectory_3d.motions.registry import (
     FloatArray,
     MotionFunction,
@@ -62,9 +62,9 @@ class MotionMixture:
         for name, motion in self._motions.items():
             _try_out(name, motion, self.times)
 
-    def block(self, seed: int, stream: int, index: int) -> MotionBlock:
-        """Generate block ``index`` of a stream: ``config.windows_per_block`` windows."""
-        count = self.config.windows_per_block
+    def block(self, seed: int, stream: int, index: int, count: int | None = None) -> MotionBlock:
+        """Generate block ``index`` of a stream: ``config.windows_per_block`` windows, or ``count``."""
+        count = self.config.windows_per_block if count is None else count
         key = (stream, index)
         mixing = _generator(seed, *key, _TYPES)
         type_ids = mixing.choice(len(self._weights), size=count, p=self._weights).astype(np.int64)
@@ -126,9 +126,7 @@ class MotionMixture:
         """Standard deviation of the noise in metres: one for all windows, or [K, 1, 1]."""
         if self.config.noise_fraction is None:
             return np.float32(self.config.noise_std)
-        low, high = self.config.noise_fraction
-        drawn = _generator(seed, *key, _NOISE_LEVELS).uniform(size=len(clean))
-        shares = low + (high - low) * drawn**self.config.noise_skew
+        shares = noise_shares(_generator(seed, *key, _NOISE_LEVELS), self.config, len(clean))
         levels = np.hypot(self.config.noise_std, shares * context_size(clean))
         return levels.astype(np.float32)[:, None, None]
 

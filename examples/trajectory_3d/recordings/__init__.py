@@ -9,8 +9,18 @@ if TYPE_CHECKING:
     from examples.trajectory_3d.recordings.options import ReadOptions
     from examples.trajectory_3d.recordings.registry import read, read_all, register_format
     from examples.trajectory_3d.recordings.trajectory import Origin, Trajectory
+    from examples.trajectory_3d.recordings.writers import write
 
-__all__ = ["Origin", "ReadOptions", "RecordingError", "Trajectory", "read", "read_all", "register_format"]
+__all__ = [
+    "Origin",
+    "ReadOptions",
+    "RecordingError",
+    "Trajectory",
+    "read",
+    "read_all",
+    "register_format",
+    "write",
+]
 
 __getattr__, __dir__, _ = lazy_exports(
     __name__,
@@ -22,5 +32,6 @@ __getattr__, __dir__, _ = lazy_exports(
         "read": "examples.trajectory_3d.recordings.registry",
         "read_all": "examples.trajectory_3d.recordings.registry",
         "register_format": "examples.trajectory_3d.recordings.registry",
+        "write": "examples.trajectory_3d.recordings.writers",
     },
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from examples.trajectory_3d.recordings.trajectory import LENGTH_UNITS
+from examples.trajectory_3d.recordings.units import LENGTH_UNITS
 
 TIME_UNITS: dict[str, float] = {  # seconds
     "ns": 1e-9,
@@ -15,6 +15,11 @@ TIME_UNITS: dict[str, float] = {  # seconds
     "h": 3600.0,
     "day": 86400.0,
 }
+
+# Options by which columns are chosen: of tables, and further ones of tables of text.
+TABLE_CHOICES = frozenset({"time", "position", "extra", "track", "time_unit", "geodetic"})
+TEXT_CHOICES = TABLE_CHOICES | {"separator", "header"}
+CHOICES = TEXT_CHOICES
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from examples.trajectory_3d.recordings import readers
 from examples.trajectory_3d.recordings.errors import RecordingError
-from examples.trajectory_3d.recordings.options import ReadOptions
+from examples.trajectory_3d.recordings.options import CHOICES, ReadOptions
 from examples.trajectory_3d.recordings.source import Source
 from examples.trajectory_3d.recordings.trajectory import Trajectory
 from m.config import nearest_hint
@@ -42,6 +42,7 @@ class Format:
         read: gives every track of a file; raises `RecordingError` for anything wrong.
         stream: gives a file too large for memory in pieces of about so many samples, tracks of one name
             following each other; None where the format's files are small.
+        uses: those of `CHOICES` that its reader asks for; none where the format fixes them.
     """
 
     name: str
@@ -49,15 +50,26 @@ class Format:
     sniff: Sniff
     read: Read
     stream: Stream | None = None
+    uses: frozenset[str] = frozenset()
+
+    def unused(self, options: ReadOptions) -> tuple[str, ...]:
+        """A remark on each choice that was made and means nothing here."""
+        given = [name for name in CHOICES - self.uses if getattr(options, name) not in (None, ())]
+        return tuple(f"{name} is not used: {self.title} fixes it" for name in sorted(given))
 
 
 _FORMATS: dict[str, Format] = {}
 
 
 def register_format(
-    name: str, title: str, *, sniff: Sniff, stream: Stream | None = None
+    name: str,
+    title: str,
+    *,
+    sniff: Sniff,
+    stream: Stream | None = None,
+    uses: frozenset[str] = frozenset(),
 ) -> Callable[[Read], Read]:
-    """Register the decorated function as the reader of a format.
+    """Register the decorated function as the reader of a format; see `Format`.
 
     Raises:
         ValueError: the name is taken.
@@ -66,7 +78,7 @@ def register_format(
     def register(read: Read) -> Read:
         if name in _FORMATS:
             raise ValueError(f"format {name!r} is registered already")
-        _FORMATS[name] = Format(name, title, sniff, read, stream)
+        _FORMATS[name] = Format(name, title, sniff, read, stream, uses)
         return read
 
     return register
@@ -124,7 +136,10 @@ def read(path: str | Path, options: ReadOptions | None = None) -> list[Trajector
     tracks = [track for track in found.read(source, options) if len(track)]
     if not tracks:
         raise RecordingError(source.path, "no samples in it", expected=found.title)
-    return [replace(track, source=str(path), format=found.name) for track in tracks]
+    unused = found.unused(options)
+    return [
+        replace(track, source=str(path), format=found.name, notes=(*track.notes, *unused)) for track in tracks
+    ]
 
 
 def read_all(paths: Sequence[str | Path], options: ReadOptions | None = None) -> list[Trajectory]:

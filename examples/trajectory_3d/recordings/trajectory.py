@@ -9,24 +9,21 @@ import numpy as np
 import numpy.typing as npt
 
 from examples.trajectory_3d.arrays import Float64Array
+from examples.trajectory_3d.recordings.units import LENGTH_UNITS
+
+__all__ = [
+    "CLOCKS",
+    "LENGTH_UNITS",
+    "NANOSECONDS",
+    "Clock",
+    "Origin",
+    "Trajectory",
+    "relative",
+    "to_nanoseconds",
+]
 
 Clock: TypeAlias = Literal["utc", "gps", "elapsed", "index"]
 CLOCKS: tuple[Clock, ...] = ("utc", "gps", "elapsed", "index")
-LENGTH_UNITS: dict[str, float] = {  # metres
-    "nm": 1e-9,
-    "um": 1e-6,
-    "mm": 1e-3,
-    "cm": 1e-2,
-    "dm": 1e-1,
-    "m": 1.0,
-    "km": 1e3,
-    "in": 0.0254,
-    "ft": 0.3048,
-    "yd": 0.9144,
-    "mi": 1609.344,
-    "nmi": 1852.0,
-    "au": 149_597_870_700.0,
-}
 NANOSECONDS = 1_000_000_000
 
 

@@ -66,8 +66,8 @@ def build_release(
 
     Raises:
         ModelNotFoundError: no model there.
-        ReleaseError: no configuration beside the model, more than 16 MB of weights, an unknown dtype, or no
-            baselines or an unknown one.
+        ReleaseError: no configuration beside the model, a model that was trained on recordings, more than
+            16 MB of weights, an unknown dtype, or no baselines or an unknown one.
         CheckpointError: the checkpoint cannot be read, or a weight is not finite in half precision.
     """
     if dtype not in _DTYPES:
@@ -75,6 +75,11 @@ def build_release(
     _check_baselines(baselines)
     found = model_at(Path(run_folder))
     experiment = _experiment(found)
+    if experiment.dataset.recordings is not None:
+        raise ReleaseError(
+            f"{found.path} was trained on recordings, and a release's card tells of generated motion alone; "
+            "trajectory-3d-deploy ships any model"
+        )
     model = load_model(found.path)
     _check_size(model, _DTYPES[dtype], found.path)
     folder = Path(output) if output is not None else found.path.parent / DEFAULT_FOLDER

@@ -17,6 +17,7 @@ from examples.trajectory_3d.experts.analysis import ExpertAnalysis
 from examples.trajectory_3d.experts.summary import claims as expert_claims
 from examples.trajectory_3d.experts.summary import to_json as experts_json
 from examples.trajectory_3d.forecasters import PathForecast
+from examples.trajectory_3d.recordings.units import unit_label
 from examples.trajectory_3d.report.cases import Case
 
 DIGITS = 5  # significant, of coordinates: a page shows no more
@@ -69,9 +70,10 @@ def report_payload(source: ReportInput) -> dict[str, Any]:
 
 def skill_claims(result: EvaluationResult) -> list[str]:
     """What the scores say, in sentences; every one is computed."""
+    unit = unit_label(result.unit)
     name, mixed = result.forecasters[0].name, result.forecasters[0].groups[MIXED]
     sentences = [
-        f"{name}: mean position error {mixed.metrics['position_error']:.3g} m over the next "
+        f"{name}: mean position error {mixed.metrics['position_error']:.3g} {unit} over the next "
         f"{result.horizon} points ({result.horizon * result.dt:.3g} s)."
     ]
     best = result.best_baseline(MIXED)
@@ -81,7 +83,7 @@ def skill_claims(result: EvaluationResult) -> list[str]:
         kinds = [group for group in result.group_names if group != MIXED]
         ahead = sum((result.improvement(name, kind) or -1.0) > 0 for kind in kinds)
         sentences.append(
-            f"The best baseline, {best.name}, errs by {theirs:.3g} m: {ratio:.1f} times as much. "
+            f"The best baseline, {best.name}, errs by {theirs:.3g} {unit}: {ratio:.1f} times as much. "
             f"{name} is ahead of all baselines on {ahead} of {len(kinds)} motion types."
         )
     if mixed.uncertainty is not None:

@@ -37,12 +37,12 @@
     const served = item.experts
       ? " Experts by layer: " + item.experts.map((layer) => layer.experts.map((expert, k) => `${expert} (${percent(layer.weights[k])})`).join(" + ")).join("; ") + "."
       : "";
-    byId("case-note").textContent = `Mean position error ${number(item.error)} m.` + served;
+    byId("case-note").textContent = `Mean position error ${number(item.error)} ${scores.unit}.` + served;
     const times = item.errors.map((_, step) => (step + 1) * scores.dt);
     const lines = [{ x: times, y: item.errors, name: subject.name, mode: "lines+markers", line: { color: FORECAST, dash: "dash" } }];
     if (item.rival) lines.push({ x: times, y: item.rival.errors, name: data.rival, mode: "lines", line: { color: RIVAL, dash: "dot" } });
-    draw("case-error", lines, layout("Distance to the true position", "time ahead (s)", "metres", {
-      yaxis: { title: { text: "metres" }, rangemode: "tozero", gridcolor: GRID, automargin: true }, margin: { l: 60, r: 15, t: 35, b: 60 }, legend: { orientation: "h", y: -0.5 },
+    draw("case-error", lines, layout("Distance to the true position", "time ahead (s)", scores.unit, {
+      yaxis: { title: { text: scores.unit }, rangemode: "tozero", gridcolor: GRID, automargin: true }, margin: { l: 60, r: 15, t: 35, b: 60 }, legend: { orientation: "h", y: -0.5 },
     }));
   };
 
@@ -105,7 +105,7 @@
       x: times, y: one.groups[group].error_per_step, name: one.name, mode: "lines+markers",
       line: { color: PALETTE[index % PALETTE.length], dash: DASHES[index % DASHES.length] }, marker: { size: 5, symbol: SYMBOLS[index % 5] },
     }));
-    draw("by-step", traces, layout(`Mean distance to the true position, ${group}`, "time ahead (s)", "metres, log scale", { yaxis: { title: { text: "metres, log scale" }, ...LOG_AXIS } }));
+    draw("by-step", traces, layout(`Mean distance to the true position, ${group}`, "time ahead (s)", `${scores.unit}, log scale`, { yaxis: { title: { text: `${scores.unit}, log scale` }, ...LOG_AXIS } }));
   };
 
   fill(byId("metric"), [["gn", "gn"], ...scores.metrics.map((spec) => [spec.name, spec.name.replaceAll("_", " ")])]).onchange = drawByType;

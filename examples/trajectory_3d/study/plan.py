@@ -151,8 +151,17 @@ def data_hash(experiment: ExperimentConfig) -> str:
 
 
 def shipped_configs() -> dict[str, Path]:
-    """Configurations that come with the package, by name."""
-    return {path.stem: path for path in sorted(CONFIGS.glob("*.yaml"))}
+    """Configurations that come with the package and need nothing else, by name.
+
+    Those that begin with a trained model or read recordings are for `trajectory-3d-train`, where both are
+    named.
+    """
+    return {path.stem: path for path in sorted(CONFIGS.glob("*.yaml")) if _stands_alone(read_yaml(path))}
+
+
+def _stands_alone(content: Mapping[str, Any]) -> bool:
+    source = content.get("dataset", {}).get("source", "motions")
+    return content.get("init_from") is None and source == "motions"
 
 
 def find_config(name: str) -> Path:

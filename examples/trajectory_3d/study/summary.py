@@ -80,6 +80,8 @@ def _group(data: str, members: Sequence[TrialResult], baselines: Sequence[Conten
     for result in members:
         arms.setdefault(result.trial.arm, []).append(result)
     types = [kind for kind in dataset.type_names if dataset.type_weights[kind] > 0]
+    scored = next((result.groups for result in members if result.groups is not None), {})
+    types += [kind for kind in scored if kind != MIXED and kind not in types]  # groups of recordings
     return {
         "data": data,
         "description": f"{dataset.sequence_length} points seen, {dataset.prediction_length} to forecast, "

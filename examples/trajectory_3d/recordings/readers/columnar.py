@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from examples.trajectory_3d.recordings.errors import RecordingError
-from examples.trajectory_3d.recordings.options import ReadOptions
+from examples.trajectory_3d.recordings.options import TABLE_CHOICES, ReadOptions
 from examples.trajectory_3d.recordings.registry import Match, register_format
 from examples.trajectory_3d.recordings.source import Source
 from examples.trajectory_3d.recordings.tables.arrow_tables import (
@@ -28,8 +28,8 @@ Batches = Iterator[Any]  # of pyarrow.RecordBatch
 
 
 def sniff_parquet(source: Source) -> Match:
-    """By the signature."""
-    return Match.CERTAIN if source.head.startswith(b"PAR1") else Match.NO
+    """By the signature; files of this package have their own reader."""
+    return Match.LIKELY if source.head.startswith(b"PAR1") else Match.NO
 
 
 def sniff_feather(source: Source) -> Match:
@@ -61,7 +61,7 @@ def stream_feather(source: Source, options: ReadOptions, size: int) -> Iterator[
         yield from pieces
 
 
-@register_format(_PARQUET, "Parquet table", sniff=sniff_parquet, stream=stream_parquet)
+@register_format(_PARQUET, "Parquet table", sniff=sniff_parquet, stream=stream_parquet, uses=TABLE_CHOICES)
 def read_parquet(source: Source, options: ReadOptions) -> list[Trajectory]:
     """Tracks of a Parquet table.
 
@@ -73,7 +73,9 @@ def read_parquet(source: Source, options: ReadOptions) -> list[Trajectory]:
         return assembler.whole(track for each in pieces for track in each)
 
 
-@register_format(_FEATHER, "Feather (Arrow) table", sniff=sniff_feather, stream=stream_feather)
+@register_format(
+    _FEATHER, "Feather (Arrow) table", sniff=sniff_feather, stream=stream_feather, uses=TABLE_CHOICES
+)
 def read_feather(source: Source, options: ReadOptions) -> list[Trajectory]:
     """Tracks of a Feather table.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from examples.trajectory_3d.recordings.errors import RecordingError
-from examples.trajectory_3d.recordings.options import ReadOptions
+from examples.trajectory_3d.recordings.options import TEXT_CHOICES, ReadOptions
 from examples.trajectory_3d.recordings.registry import Match, register_format
 from examples.trajectory_3d.recordings.source import Source
 from examples.trajectory_3d.recordings.tables.assemble import Assembler
@@ -65,7 +65,7 @@ def stream(source: Source, options: ReadOptions, size: int) -> Iterator[list[Tra
         yield assembler.pieces(block)
 
 
-@register_format(_NAME, "table of text (CSV, TSV, blanks)", sniff=sniff, stream=stream)
+@register_format(_NAME, "table of text (CSV, TSV, blanks)", sniff=sniff, stream=stream, uses=TEXT_CHOICES)
 def read(source: Source, options: ReadOptions) -> list[Trajectory]:
     """Tracks of a table of text; see `tables.choose` for how columns are told.
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy.typing as npt
 
-from examples.trajectory_3d.recordings.options import ReadOptions
+from examples.trajectory_3d.recordings.options import TABLE_CHOICES, ReadOptions
 from examples.trajectory_3d.recordings.readers.numpy_arrays import fields
 from examples.trajectory_3d.recordings.registry import Match, register_format
 from examples.trajectory_3d.recordings.source import Source
@@ -22,7 +22,7 @@ def sniff(source: Source) -> Match:
     return Match.LIKELY if source.head.startswith(SIGNATURE) else Match.NO
 
 
-@register_format("hdf5", "HDF5 tables and datasets", sniff=sniff)
+@register_format("hdf5", "HDF5 tables and datasets", sniff=sniff, uses=TABLE_CHOICES)
 def read(source: Source, options: ReadOptions) -> list[Trajectory]:
     """Tracks of the datasets: fields of compound ones, or arrays of one group and length, are columns.
 

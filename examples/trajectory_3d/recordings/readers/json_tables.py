@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from examples.trajectory_3d.recordings.errors import RecordingError
-from examples.trajectory_3d.recordings.options import ReadOptions
+from examples.trajectory_3d.recordings.options import TABLE_CHOICES, ReadOptions
 from examples.trajectory_3d.recordings.registry import Match, register_format
 from examples.trajectory_3d.recordings.source import Source
 from examples.trajectory_3d.recordings.tables.arrays import plain_table, stated_rate, tracks_of_rows
@@ -61,7 +61,7 @@ def _begins_lines(source: Source) -> bool:
         return False
 
 
-@register_format(_JSON, "JSON records or lists", sniff=sniff_json)
+@register_format(_JSON, "JSON records or lists", sniff=sniff_json, uses=TABLE_CHOICES)
 def read_json(source: Source, options: ReadOptions) -> list[Trajectory]:
     """Tracks of the one table in a JSON file.
 
@@ -275,7 +275,7 @@ def _with_lines(table: Table, numbers: Sequence[int]) -> Table:
     return Table(table.path, table.names, table.columns, first=table.first, line_of=lambda row: numbers[row])
 
 
-@register_format(_LINES, "JSON Lines", sniff=sniff_lines, stream=stream_lines)
+@register_format(_LINES, "JSON Lines", sniff=sniff_lines, stream=stream_lines, uses=TABLE_CHOICES)
 def read_lines(source: Source, options: ReadOptions) -> list[Trajectory]:
     """Tracks of a file with a record a line.
 

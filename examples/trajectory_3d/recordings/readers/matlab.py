@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from examples.trajectory_3d.recordings.errors import RecordingError
-from examples.trajectory_3d.recordings.options import ReadOptions
+from examples.trajectory_3d.recordings.options import TABLE_CHOICES, ReadOptions
 from examples.trajectory_3d.recordings.registry import Match, register_format
 from examples.trajectory_3d.recordings.source import Source
 from examples.trajectory_3d.recordings.tables.arrays import (
@@ -36,7 +36,7 @@ def sniff(source: Source) -> Match:
     )
 
 
-@register_format(_NAME, "MATLAB variables", sniff=sniff)
+@register_format(_NAME, "MATLAB variables", sniff=sniff, uses=TABLE_CHOICES)
 def read(source: Source, options: ReadOptions) -> list[Trajectory]:
     """Variables as columns or matrices, fields of structures likewise; a cell array holds a track a cell.
 

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from examples.trajectory_3d.recordings.errors import RecordingError
-from examples.trajectory_3d.recordings.options import ReadOptions
+from examples.trajectory_3d.recordings.options import TABLE_CHOICES, ReadOptions
 from examples.trajectory_3d.recordings.registry import Match, register_format
 from examples.trajectory_3d.recordings.source import Source
 from examples.trajectory_3d.recordings.tables.arrays import tracks_of_arrays
@@ -56,7 +56,7 @@ def sniff(source: Source) -> Match:
     return Match.CERTAIN if {".nc", ".nc4", ".cdf"} & set(source.suffixes) else Match.NO
 
 
-@register_format(_NAME, "netCDF variables (CF)", sniff=sniff)
+@register_format(_NAME, "netCDF variables (CF)", sniff=sniff, uses=TABLE_CHOICES)
 def read(source: Source, options: ReadOptions) -> list[Trajectory]:
     """Variables along one dimension, by their names or standard names; missing and packed values unpacked.
 

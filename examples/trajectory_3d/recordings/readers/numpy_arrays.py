@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from examples.trajectory_3d.recordings.errors import RecordingError
-from examples.trajectory_3d.recordings.options import ReadOptions
+from examples.trajectory_3d.recordings.options import TABLE_CHOICES, ReadOptions
 from examples.trajectory_3d.recordings.registry import Match, register_format
 from examples.trajectory_3d.recordings.source import Source
 from examples.trajectory_3d.recordings.tables.arrays import tracks_of_arrays
@@ -32,7 +32,7 @@ def sniff_npz(source: Source) -> Match:
     return Match.LIKELY if ".npz" in source.suffixes else Match.NO
 
 
-@register_format("npy", "NumPy array", sniff=sniff_npy)
+@register_format("npy", "NumPy array", sniff=sniff_npy, uses=TABLE_CHOICES)
 def read_npy(source: Source, options: ReadOptions) -> list[Trajectory]:
     """An array ``[N]``, ``[N, D]`` or ``[tracks, N, D]``, or records with named fields ``[N]``.
 
@@ -42,7 +42,7 @@ def read_npy(source: Source, options: ReadOptions) -> list[Trajectory]:
     return tracks_of_arrays(source.path, fields("", _load(source)), options, "npy")
 
 
-@register_format("npz", "NumPy arrays", sniff=sniff_npz)
+@register_format("npz", "NumPy arrays", sniff=sniff_npz, uses=TABLE_CHOICES)
 def read_npz(source: Source, options: ReadOptions) -> list[Trajectory]:
     """Arrays with names: ``time [N]`` and ``points [N, D]``, or a column each.
 

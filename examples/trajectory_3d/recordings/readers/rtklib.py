@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 
 from examples.trajectory_3d.recordings.errors import RecordingError
-from examples.trajectory_3d.recordings.options import ReadOptions
+from examples.trajectory_3d.recordings.options import TABLE_CHOICES, ReadOptions
 from examples.trajectory_3d.recordings.registry import Match, register_format
 from examples.trajectory_3d.recordings.source import Source
 from examples.trajectory_3d.recordings.tables.assemble import Assembler
@@ -36,7 +36,7 @@ def sniff(source: Source) -> Match:
     return Match.CERTAIN if any(_HEADER.match(line) for line in source.head_lines()) else Match.NO
 
 
-@register_format(_NAME, "RTKLIB solution", sniff=sniff)
+@register_format(_NAME, "RTKLIB solution", sniff=sniff, uses=TABLE_CHOICES)
 def read(source: Source, options: ReadOptions) -> list[Trajectory]:
     """The solution, with a note on epochs that are not fixed; column ``Q`` and others by `extra`.
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 
 from examples.trajectory_3d.recordings.errors import RecordingError
-from examples.trajectory_3d.recordings.options import ReadOptions
+from examples.trajectory_3d.recordings.options import TABLE_CHOICES, ReadOptions
 from examples.trajectory_3d.recordings.registry import Match, register_format
 from examples.trajectory_3d.recordings.source import Source
 from examples.trajectory_3d.recordings.tables.assemble import Assembler
@@ -32,7 +32,7 @@ def sniff(source: Source) -> Match:
     return Match.CERTAIN if set(_COLUMNS) <= set(names) else Match.NO
 
 
-@register_format(_NAME, "SeaExplorer glider log", sniff=sniff)
+@register_format(_NAME, "SeaExplorer glider log", sniff=sniff, uses=TABLE_CHOICES)
 def read(source: Source, options: ReadOptions) -> list[Trajectory]:
     """The glider's path; depth becomes altitude, zero-filled and other columns by `extra`.
 

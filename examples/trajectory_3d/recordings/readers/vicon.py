@@ -14,7 +14,7 @@ import numpy as np
 
 from examples.trajectory_3d.arrays import Float64Array
 from examples.trajectory_3d.recordings.errors import RecordingError
-from examples.trajectory_3d.recordings.options import ReadOptions
+from examples.trajectory_3d.recordings.options import TABLE_CHOICES, ReadOptions
 from examples.trajectory_3d.recordings.registry import Match, register_format
 from examples.trajectory_3d.recordings.source import Source
 from examples.trajectory_3d.recordings.tables.cells import is_missing
@@ -35,7 +35,7 @@ def sniff(source: Source) -> Match:
     return Match.CERTAIN if section in _SECTIONS and frames else Match.NO
 
 
-@register_format("vicon", "Vicon Nexus csv export", sniff=sniff)
+@register_format("vicon", "Vicon Nexus csv export", sniff=sniff, uses=TABLE_CHOICES)
 def read(source: Source, options: ReadOptions) -> list[Trajectory]:
     """A track a marker, at the rate and in the unit of the file; times count from frame 0.
 

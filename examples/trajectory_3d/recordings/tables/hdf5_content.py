@@ -38,9 +38,9 @@ class Hdf5Content:
 
         found: dict[str, Any] = {}
 
-        def visit(name: str, item: object) -> None:
-            if isinstance(item, h5py.Dataset) and isinstance(name, str):  # bytes where damaged
-                found[name] = item
+        def visit(name: str | bytes, item: object) -> None:  # bytes where a name is no UTF-8
+            if isinstance(item, h5py.Dataset):
+                found[name if isinstance(name, str) else name.decode("utf-8", "replace")] = item
 
         self.file.visititems(visit)
         return found

@@ -1,0 +1,1 @@
+"""Recordings as a source of training and evaluation windows: found, cut, shared out, shuffled, streamed."""
