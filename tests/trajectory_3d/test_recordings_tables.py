@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 
-from examples.trajectory_3d.recordings import ReadOptions, RecordingError, read
+from examples.trajectory_3d.recordings import ReadOptions, RecordingError, read, write
 from examples.trajectory_3d.recordings.geodesy import to_geodetic
 from examples.trajectory_3d.recordings.registry import Match, formats
 from examples.trajectory_3d.recordings.source import Source
@@ -404,3 +404,16 @@ def test_sniffing_leaves_certainty_to_signatures(tmp_path):
         path = tmp_path / "unnamed"
         path.write_text(text)
         assert sniff(Source(path)) == expected
+
+
+def test_further_columns_are_no_position(tmp_path):
+    """Of ``x, y`` with a speed beside them, the speed is not taken for a third coordinate."""
+    path = tmp_path / "flat.csv"
+    path.write_text("time,x,y,speed\n" + "".join(f"{i},{i},{2 * i},9\n" for i in range(5)))
+    options = ReadOptions(position=("x", "y"), extra=("speed",))
+    (track,) = read(path, options)
+    assert (track.dimensions, track.names) == (2, ("x", "y", "speed"))
+    copy = tmp_path / "copy.parquet"
+    write(copy, [track])
+    (again,) = read(copy)
+    assert again.dimensions == 2

@@ -46,6 +46,7 @@ class Trajectory:
     Attributes:
         times: ``[N]`` seconds after `start_ns`, finite, whole nanoseconds.
         points: ``[N, D]`` float64: position first, then whatever else was recorded of each sample.
+        coordinates: columns that are the position, at most three; None for three, or all where there are fewer.
         names: of the D columns, such as ``x, y, z, vx, vy, vz``.
         unit: of the position: a key of `LENGTH_UNITS`, or ``unknown``.
         frame: axes of the position: ``enu``, ``ned``, ``xyz`` (nothing is known of them), ``y-up``, ``itrf``,
@@ -76,6 +77,7 @@ class Trajectory:
     format: str = ""
     origin: Origin | None = None
     notes: tuple[str, ...] = ()
+    coordinates: int | None = None
 
     def __post_init__(self) -> None:
         if self.times.ndim != 1 or self.points.shape != (len(self.times), len(self.names)):
@@ -85,6 +87,8 @@ class Trajectory:
             )
         if not self.names:
             raise ValueError("a trajectory needs at least one coordinate")
+        if self.coordinates is not None and not 1 <= self.coordinates <= min(3, len(self.names)):
+            raise ValueError(f"{self.coordinates} of {len(self.names)} columns cannot be a position")
         if not np.isfinite(self.times).all():
             raise ValueError(f"sample {int(np.flatnonzero(~np.isfinite(self.times))[0])} has no finite time")
         if self.clock not in CLOCKS:
@@ -98,7 +102,7 @@ class Trajectory:
     @property
     def dimensions(self) -> int:
         """Columns that are position: three, or all where there are fewer."""
-        return min(3, len(self.names))
+        return min(3, len(self.names)) if self.coordinates is None else self.coordinates
 
     @property
     def position(self) -> Float64Array:

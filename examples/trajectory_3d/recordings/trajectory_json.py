@@ -29,6 +29,7 @@ def description(track: Trajectory) -> dict[str, Any]:
         "track": track.track,
         "samples": len(track),
         "names": list(track.names),
+        "coordinates": track.coordinates,
         "unit": track.unit,
         "frame": track.frame,
         "clock": track.clock,
@@ -50,6 +51,7 @@ class Facts(TypedDict):
     """Arguments of `Trajectory`, all but times, points, source and format."""
 
     names: tuple[str, ...]
+    coordinates: int | None
     unit: str
     frame: str
     clock: Clock
@@ -76,6 +78,7 @@ def described(values: object) -> Facts:
         raise ValueError("names is empty")
     return {
         "names": names,
+        "coordinates": _coordinates(facts.get("coordinates"), len(names)),
         "notes": _texts(facts, "notes"),
         "clock": facts["clock"],
         "start_ns": start,
@@ -84,6 +87,14 @@ def described(values: object) -> Facts:
         "frame": _text(facts, "frame"),
         "track": _text(facts, "track"),
     }
+
+
+def _coordinates(value: object, columns: int) -> int | None:
+    if value is None:
+        return None
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= min(3, columns):
+        raise ValueError("coordinates is no number of columns")
+    return value
 
 
 def track_from(values: object) -> Trajectory:

@@ -70,6 +70,7 @@ class Assembler:
             source=str(table.path),
             format=self.format,
             notes=self.notes,
+            coordinates=min(3, len(self.layout.axes.columns)),
         )
         extra = [floats(table, each) for each in self.layout.extra]
         result = []
