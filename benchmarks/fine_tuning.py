@@ -201,6 +201,21 @@ def render(found: Sequence[Row]) -> Table:
     return table
 
 
+def duels(result: EvaluationResult) -> str:
+    """How the models stand against the one classical forecaster that is best over all recordings."""
+    groups = [group for group in result.group_names if group != MIXED]
+    gn = {
+        each.name: np.array([each.groups[group].skill.gn for group in groups]) for each in result.forecasters
+    }
+    single = [name for name in gn if name not in (ZERO_SHOT, TUNED, *COMBINED)]
+    rival = min(single, key=lambda name: float(np.log(gn[name]).mean()))
+    shipped, tuned = (int((gn[name] < gn[rival]).sum()) for name in (ZERO_SHOT, TUNED))
+    return (
+        f"ahead of {rival}, the best single classical forecaster over all, by gn: shipped on {shipped} of "
+        f"{len(groups)}, fine-tuned on {tuned}"
+    )
+
+
 def summary(found: Sequence[Row]) -> list[str]:
     """How often who is ahead of the best single classical forecaster chosen for each recording afterwards."""
 
@@ -233,10 +248,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     parts = (arguments.output / "parts").resolve()
     recordings = prepare(recordings_folder(arguments.data), parts)
     run = fine_tune(parts, arguments.output, arguments.overrides)
-    found = rows(judge(run, arguments.windows), recordings)
+    result = judge(run, arguments.windows)
+    found = rows(result, recordings)
     console = Console(width=None if sys.stdout.isatty() else 200)
     console.print(render(found))
-    for line in summary(found):
+    for line in [*summary(found), duels(result)]:
         console.print(line, highlight=False, soft_wrap=True)
     content = {
         "benchmark": "fine_tuning",

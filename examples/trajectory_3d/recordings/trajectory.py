@@ -46,7 +46,7 @@ class Trajectory:
     Attributes:
         times: ``[N]`` seconds after `start_ns`, finite, whole nanoseconds.
         points: ``[N, D]`` float64: position first, then whatever else was recorded of each sample.
-        coordinates: columns that are the position, at most three; None for three, or all where there are fewer.
+        coordinates: columns that are the position, at most three; None for three, or all of fewer.
         names: of the D columns, such as ``x, y, z, vx, vy, vz``.
         unit: of the position: a key of `LENGTH_UNITS`, or ``unknown``.
         frame: axes of the position: ``enu``, ``ned``, ``xyz`` (nothing is known of them), ``y-up``, ``itrf``,
