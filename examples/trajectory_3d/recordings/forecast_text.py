@@ -36,18 +36,21 @@ def findings_text(tracks: Sequence[TrackForecast | Unforecast]) -> list[str]:
 
 def forecast_summary(forecasts: Sequence[TrackForecast], model: str) -> Table:
     """A row for each track: from what it was made, where it ends, how sure that is, who said so."""
-    table = Table(title=f"Forecasts by {model}", title_justify="left", box=box.SIMPLE_HEAD)
+    files = {Path(each.trajectory.source).name for each in forecasts}
+    alone = len(files) == 1
+    title = f"{files.pop()}: forecasts by {model}" if alone else f"Forecasts by {model}"
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
     table.add_column("track", overflow="fold")
     for name in ("from", "step (s)", "ahead (s)", "ends at", "80 % width", "expert"):
         table.add_column(name, justify="right", overflow="fold")
     for each in forecasts[:_MOST_ROWS]:
-        table.add_row(*_summary_row(each))
+        table.add_row(*_summary_row(each, alone=alone))
     if len(forecasts) > _MOST_ROWS:
         table.add_row(f"and {len(forecasts) - _MOST_ROWS} more tracks", *[""] * 6)
     return table
 
 
-def _summary_row(forecast: TrackForecast) -> list[str]:
+def _summary_row(forecast: TrackForecast, *, alone: bool) -> list[str]:
     step = forecast.context.step
     quantiles, experts = forecast.quantiles(), forecast.forecast.expert_ids
     width = "not stated"
@@ -61,9 +64,10 @@ def _summary_row(forecast: TrackForecast) -> list[str]:
     else:
         latitude, longitude, altitude = to_geodetic(forecast.centre()[-1:], known.origin)[0]
         end = f"{latitude:.6f}, {longitude:.6f}, {altitude:.1f} m"
-    file = Path(known.source).name
+    file, track = Path(known.source).name, known.track
+    label = (track or file) if alone else f"{file}: {track}" if track else file
     return [
-        f"{file}: {known.track}" if known.track else file,
+        label,
         f"{len(forecast.context)} points",
         f"{step:.4g}",
         f"{step * forecast.horizon:.4g}",
