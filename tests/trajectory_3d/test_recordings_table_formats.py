@@ -17,6 +17,7 @@ from examples.trajectory_3d.recordings import ReadOptions, RecordingError, read
 from examples.trajectory_3d.recordings.geodesy import to_geodetic
 from examples.trajectory_3d.recordings.registry import formats
 from examples.trajectory_3d.recordings.source import Source
+from examples.trajectory_3d.recordings.tables.arrow_tables import parquet_batches
 from examples.trajectory_3d.recordings.tables.mat5 import load_mat5
 
 TIMES = np.array([0, 0.1, 0.2, 0.3])
@@ -444,3 +445,17 @@ def test_seaexplorer(write):
     np.testing.assert_allclose(track.points[1, 2], -10, atol=1e-6)
     with pytest.raises(RecordingError, match=":3:4: 5162.3 as degrees"):
         read(write(GLIDER.replace("47;117;19.9;5142.300", "47;117;19.9;5162.300"), "b"))
+
+
+@pytest.mark.parametrize("rows", [1, 7, 25, 1000])
+def test_batches_of_parquet_hold_every_row_once(tmp_path, rows):
+    """Whatever the sizes of row groups, and however many rows are wanted at once."""
+    path = tmp_path / "a.parquet"
+    with pq.ParquetWriter(path, pa.schema([("n", pa.int64())])) as writer:
+        start = 0
+        for size in (3, 1, 40, 10, 10, 2):
+            writer.write_table(pa.table({"n": np.arange(start, start + size)}))
+            start += size
+    batches = list(parquet_batches(pq.ParquetFile(path), rows, ["n"]))
+    assert np.concatenate([batch.column(0).to_numpy() for batch in batches]).tolist() == list(range(start))
+    assert max(map(len, batches)) <= rows

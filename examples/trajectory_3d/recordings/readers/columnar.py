@@ -13,6 +13,7 @@ from examples.trajectory_3d.recordings.source import Source
 from examples.trajectory_3d.recordings.tables.arrow_tables import (
     arrow_faults,
     checked,
+    parquet_batches,
     slices,
     sources_of,
     table_of,
@@ -128,7 +129,7 @@ def _parquet(source: Source, rows: int) -> tuple[Any, Callable[[list[str]], Batc
     sample = file.schema_arrow.empty_table() if head is None else head
 
     def batches(columns: list[str]) -> Batches:
-        yield from file.iter_batches(batch_size=rows, columns=columns)
+        yield from parquet_batches(file, rows, columns)
 
     return sample, batches
 

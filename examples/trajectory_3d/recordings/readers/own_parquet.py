@@ -18,7 +18,7 @@ from examples.trajectory_3d.recordings.options import TABLE_CHOICES, ReadOptions
 from examples.trajectory_3d.recordings.readers.columnar import read_parquet, stream_parquet
 from examples.trajectory_3d.recordings.registry import Match, register_format
 from examples.trajectory_3d.recordings.source import Source
-from examples.trajectory_3d.recordings.tables.arrow_tables import arrow_faults
+from examples.trajectory_3d.recordings.tables.arrow_tables import arrow_faults, parquet_batches
 from examples.trajectory_3d.recordings.trajectory import NANOSECONDS, Trajectory
 from examples.trajectory_3d.recordings.trajectory_json import MARKER, Facts, described
 
@@ -101,7 +101,7 @@ def _pieces(source: Source, size: int | None) -> Iterator[Trajectory]:
             )
         waiting = iter(tracks)
         facts, left = next(waiting)
-        for batch in file.iter_batches(batch_size=size or max(rows, 1), columns=[clock, *names]):
+        for batch in parquet_batches(file, size or max(rows, 1), [clock, *names]):
             stamps, columns = _stamps(source.path, batch.column(0)), _columns(source.path, batch, names)
             start = 0
             while start < len(stamps):

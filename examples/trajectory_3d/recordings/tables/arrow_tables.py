@@ -113,3 +113,28 @@ def checked(batch: Any) -> Any:
 def slices(batch: Any, rows: int) -> Sequence[Any]:
     """A batch in pieces of at most so many rows."""
     return [batch.slice(start, rows) for start in range(0, batch.num_rows, rows)]
+
+
+def parquet_batches(file: Any, rows: int, columns: list[str]) -> Iterator[Any]:
+    """All record batches of an open ``pyarrow.parquet.ParquetFile``, of at most so many rows.
+
+    One iteration over the whole file would keep the pages it has read until its end, most of the file; so
+    there is one for each run of row groups that hold about so many rows together.
+    """
+    sizes = [file.metadata.row_group(number).num_rows for number in range(file.num_row_groups)]
+    for groups in _runs(sizes, rows):
+        yield from file.iter_batches(batch_size=rows, columns=columns, row_groups=groups)
+
+
+def _runs(sizes: Sequence[int], rows: int) -> Iterator[list[int]]:
+    """Numbers of neighbouring row groups, in runs of at most so many rows or of one group."""
+    run: list[int] = []
+    held = 0
+    for number, size in enumerate(sizes):
+        if run and held + size > rows:
+            yield run
+            run, held = [], 0
+        run.append(number)
+        held += size
+    if run:
+        yield run
