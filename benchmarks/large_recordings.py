@@ -10,7 +10,6 @@ of wall-clock time, start of the interpreter and imports included.
 from __future__ import annotations
 
 import argparse
-import os
 import subprocess
 import sys
 import tempfile
@@ -33,6 +32,17 @@ from examples.trajectory_3d.recordings.writers import write
 
 TRACKS = 20
 RATE = 100.0  # points a second
+# The peak that wait4 reports would be that of this process where it was larger when the other was started.
+_PEAK = """
+import re
+print(re.search(r"VmHWM:\\s+(\\d+) kB", open("/proc/self/status").read())[1])
+"""
+_INSPECT = """
+import sys
+from examples.trajectory_3d.cli.data import main
+if code := main(["inspect", sys.argv[1]]):
+    sys.exit(code)
+"""
 _WINDOWS = """
 import sys, time
 from examples.trajectory_3d.dataset_config import DatasetConfig
@@ -88,23 +98,22 @@ def generate(folder: Path, points: int) -> tuple[Path, Path, Path]:
     return text, whole, shards
 
 
-def measure(name: str, command: Sequence[str], read: Path, points: int) -> Job:
-    """Run a command in a process of its own.
+def measure(name: str, code: str, read: Path, points: int) -> Job:
+    """Run Python code on a file or folder, in a process of its own (on Linux, which tells its peak memory).
 
     Raises:
         RuntimeError: it failed.
     """
     begin = time.perf_counter()
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
-        told = process.stdout.read() if process.stdout is not None else ""
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
+    command = [sys.executable, "-c", code + _PEAK, str(read)]
+    process = subprocess.run(command, capture_output=True, text=True, check=False)
     seconds = time.perf_counter() - begin
     if process.returncode:
-        raise RuntimeError(f"{name} ended with {process.returncode}:\n{told}")
+        raise RuntimeError(f"{name} ended with {process.returncode}:\n{process.stderr}")
+    *told, peak = process.stdout.splitlines()
     files = read.rglob("*") if read.is_dir() else [read]
     size = sum(file.stat().st_size for file in files) / 1e6
-    return Job(name, size, seconds, points / seconds, usage.ru_maxrss * 1024 / 1e6, told)
+    return Job(name, size, seconds, points / seconds, int(peak) * 1024 / 1e6, "\n".join(told))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -112,14 +121,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.large_recordings", allow_abbrev=False)
     parser.add_argument("--points", type=int, default=20_000_000, help="in all (default: 20 million)")
     points = parser.parse_args(argv).points
-    command = "import sys; from examples.trajectory_3d.cli.data import main; sys.exit(main())"
-    inspect = [sys.executable, "-c", command, "inspect"]
     with tempfile.TemporaryDirectory() as folder:
         text, whole, shards = generate(Path(folder), points)
         jobs = [
-            measure("inspect, CSV", [*inspect, str(text)], text, points),
-            measure("inspect, Parquet", [*inspect, str(whole)], whole, points),
-            measure("windows, Parquet shards", [sys.executable, "-c", _WINDOWS, str(shards)], shards, points),
+            measure("inspect, CSV", _INSPECT, text, points),
+            measure("inspect, Parquet", _INSPECT, whole, points),
+            measure("windows, Parquet shards", _WINDOWS, shards, points),
         ]
     opened, windows = map(float, jobs[-1].told.split()[-2:])
     table = Table(title=f"{points:,} points", title_justify="left", box=box.SIMPLE_HEAD)
