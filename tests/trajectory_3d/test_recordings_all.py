@@ -43,7 +43,7 @@ def test_a_recording_goes_all_the_way(path, tmp_path, capsys):
     assert np.isfinite(numbers).all()
     capsys.readouterr()
     code = predict_command(
-        [str(path), *options, *bridged, "--backtest", "--windows", "3", "--baselines", "constant velocity"]
+        [str(path), *options, *bridged, "--backtest", "--windows", "40", "--baselines", "constant velocity"]
     )
     told = capsys.readouterr()
     assert code == 0, told.err
