@@ -5,7 +5,9 @@ import json
 import struct
 import zipfile
 
-from examples.trajectory_3d.recordings import ReadOptions
+import pytest
+
+from examples.trajectory_3d.recordings import ReadOptions, RecordingError, read
 
 TUM = b"""# a camera
 1305031098.6659 1.3563 0.6305 1.6380 0.6132 0.5962 -0.3311 -0.3986
@@ -295,3 +297,17 @@ def samples() -> dict[str, tuple[str, bytes, ReadOptions]]:
         "trajectory-json": ("a.json", JSON, plain),
         "geojson": ("a.geojson", GEOJSON, plain),
     }
+
+
+def read_bytes(tmp_path, content: bytes, name: str = "a.dat", **options):
+    """Tracks of a file of this content."""
+    path = tmp_path / name
+    path.write_bytes(content)
+    return read(path, ReadOptions(**options))
+
+
+def fault_of(tmp_path, content: bytes, **options) -> RecordingError:
+    """Why a file of this content is refused."""
+    with pytest.raises(RecordingError) as caught:
+        read_bytes(tmp_path, content, **options)
+    return caught.value

@@ -1,6 +1,7 @@
 """A format for tests of what works on any format: tracks in NumPy's own files, whole or in pieces."""
 
 import io
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -31,7 +32,7 @@ def _read(source: Source, options: ReadOptions) -> list[Trajectory]:
         with source.open() as stream:
             stream.seek(11)
             arrays = dict(np.load(io.BytesIO(stream.read())))
-    except Exception as error:
+    except (OSError, ValueError, EOFError, LookupError, zipfile.BadZipFile) as error:
         raise RecordingError(source.path, "damaged", line=1) from error
     unit = options.unit or "m"
     return [

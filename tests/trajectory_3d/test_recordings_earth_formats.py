@@ -2,24 +2,12 @@
 
 import numpy as np
 import pytest
-from field_samples import GEOJSON, GPX, IGC, KML, fit, kmz
+from field_samples import GEOJSON, GPX, IGC, KML, fault_of, fit, kmz, read_bytes
 
-from examples.trajectory_3d.recordings import ReadOptions, RecordingError, Trajectory, read
+from examples.trajectory_3d.recordings import RecordingError, Trajectory
 from examples.trajectory_3d.recordings.epochs import civil_ns, iso_ns, time_of_day_ns
 from examples.trajectory_3d.recordings.geodesy import to_geodetic
 from examples.trajectory_3d.recordings.safe_xml import parse_xml
-
-
-def _read(tmp_path, content: bytes, name: str = "a.dat", **options):
-    path = tmp_path / name
-    path.write_bytes(content)
-    return read(path, ReadOptions(**options))
-
-
-def _fault(tmp_path, content: bytes, **options) -> RecordingError:
-    with pytest.raises(RecordingError) as caught:
-        _read(tmp_path, content, **options)
-    return caught.value
 
 
 def _places(track: Trajectory) -> np.ndarray:
@@ -28,7 +16,7 @@ def _places(track: Trajectory) -> np.ndarray:
 
 
 def test_gpx_segments_are_tracks_and_points_without_a_time_are_counted_and_left_out(tmp_path):
-    first, second = _read(tmp_path, GPX)
+    first, second = read_bytes(tmp_path, GPX)
     assert (first.track, second.track) == ("hike, segment 1", "hike, segment 2")
     day = civil_ns(2010, 10, 3)
     assert first.stamps_ns().tolist() == [
@@ -44,7 +32,7 @@ def test_gpx_equals_what_gpxpy_reads(tmp_path):
     gpxpy = pytest.importorskip("gpxpy")
     (segment, _) = gpxpy.parse(GPX.decode()).tracks[0].segments
     expected = [(each.latitude, each.longitude, each.elevation) for each in segment.points if each.time]
-    assert np.allclose(_places(_read(tmp_path, GPX)[0]), expected, atol=1e-9)
+    assert np.allclose(_places(read_bytes(tmp_path, GPX)[0]), expected, atol=1e-9)
 
 
 def test_gpx_without_any_times_needs_a_rate(tmp_path):
@@ -53,13 +41,13 @@ def test_gpx_without_any_times_needs_a_rate(tmp_path):
         start, end = line.find(b"<time>"), line.find(b"</time>")
         if start >= 0:
             bare = bare.replace(line[start : end + 7], b"")
-    assert "--rate" in str(_fault(tmp_path, bare))
-    first, second = _read(tmp_path, bare, rate=2.0)
+    assert "--rate" in str(fault_of(tmp_path, bare))
+    first, second = read_bytes(tmp_path, bare, rate=2.0)
     assert (first.clock, first.times.tolist(), len(second)) == ("index", [0.0, 0.5, 1.0], 1)
 
 
 def test_gpx_without_altitudes_is_laid_at_zero_and_says_so(tmp_path):
-    track = _read(tmp_path, GPX.replace(b"<ele>1</ele>", b""))[1]
+    track = read_bytes(tmp_path, GPX.replace(b"<ele>1</ele>", b""))[1]
     assert track.notes == ("no altitudes; the path is laid at 0 m",)
     assert track.origin.altitude == 0
 
@@ -77,13 +65,13 @@ def test_gpx_without_altitudes_is_laid_at_zero_and_says_so(tmp_path):
 )
 def test_gpx_faults(tmp_path, old, new, line, words):
     assert old in GPX
-    error = _fault(tmp_path, GPX.replace(old, new))
+    error = fault_of(tmp_path, GPX.replace(old, new))
     assert error.line == line
     assert words in str(error)
 
 
 def test_a_cut_xml_file_is_an_error_with_its_line(tmp_path):
-    error = _fault(tmp_path, GPX[:400])
+    error = fault_of(tmp_path, GPX[:400])
     assert (error.line or 0) >= 5
 
 
@@ -96,7 +84,7 @@ def test_a_cut_xml_file_is_an_error_with_its_line(tmp_path):
     ],
 )
 def test_xml_with_a_document_type_is_refused(tmp_path, doctype):
-    error = _fault(tmp_path, GPX.replace(b"?>\n", b"?>\n" + doctype + b"\n", 1), format="gpx")
+    error = fault_of(tmp_path, GPX.replace(b"?>\n", b"?>\n" + doctype + b"\n", 1), format="gpx")
     assert "document type" in str(error)
     assert error.line == 2
 
@@ -107,7 +95,7 @@ def test_xml_nested_absurdly_deep_is_refused(tmp_path):
 
 
 def test_igc_crosses_midnight_and_takes_further_digits(tmp_path):
-    (track,) = _read(tmp_path, IGC)
+    (track,) = read_bytes(tmp_path, IGC)
     day = civil_ns(1999, 12, 31)
     assert track.stamps_ns().tolist() == [day + time_of_day_ns(23, 59, second) for second in (58, 59)] + [
         civil_ns(2000, 1, 1, time_of_day_ns(0, 0, 1))
@@ -123,13 +111,13 @@ def test_igc_crosses_midnight_and_takes_further_digits(tmp_path):
 
 def test_igc_without_gps_altitude_takes_the_pressure_altitude_and_says_so(tmp_path):
     low = IGC.replace(b"0104612", b"0000012").replace(b"0104456", b"0000056")
-    (track,) = _read(tmp_path, low)
+    (track,) = read_bytes(tmp_path, low)
     assert np.allclose(_places(track)[:, 2], [988, 987, 986], atol=1e-6)
     assert "no GPS altitudes; the height is the pressure altitude" in track.notes
 
 
 def test_igc_without_a_date_counts_from_an_unknown_midnight(tmp_path):
-    (track,) = _read(tmp_path, IGC.replace(b"HFDTE311299\r\n", b""))
+    (track,) = read_bytes(tmp_path, IGC.replace(b"HFDTE311299\r\n", b""))
     assert track.clock == "elapsed"
     assert track.start_ns == time_of_day_ns(23, 59, 58)
 
@@ -152,20 +140,20 @@ def test_igc_without_a_date_counts_from_an_unknown_midnight(tmp_path):
 )
 def test_igc_faults(tmp_path, old, new, line, column, words):
     assert old in IGC
-    error = _fault(tmp_path, IGC.replace(old, new))
+    error = fault_of(tmp_path, IGC.replace(old, new))
     assert (error.line, error.column) == (line, column), str(error)
     assert words in str(error)
 
 
 def test_kml_tracks_have_times_and_lines_need_a_rate(tmp_path):
-    (walk,) = _read(tmp_path, KML)
+    (walk,) = read_bytes(tmp_path, KML)
     assert walk.stamps_ns().tolist() == [civil_ns(2020, 1, 1), civil_ns(2020, 1, 1) + 1_500_000_000]
     assert np.allclose(_places(walk), [[47.3, 8.5, 400], [47.4, 8.6, 410]], atol=1e-9)
     assert "1 path with 3 points left out" in walk.notes[0]
-    _, line = _read(tmp_path, KML, rate=1.0)
+    _, line = read_bytes(tmp_path, KML, rate=1.0)
     assert (line.clock, line.track, len(line)) == ("index", "line", 3)
     lines_only = KML[: KML.index(b"<Placemark><name>walk")] + KML[KML.index(b"<Placemark><name>line") :]
-    assert "--rate" in str(_fault(tmp_path, lines_only))
+    assert "--rate" in str(fault_of(tmp_path, lines_only))
 
 
 def test_kml_timed_points_of_one_folder_are_a_track(tmp_path):
@@ -174,34 +162,34 @@ def test_kml_timed_points_of_one_folder_are_a_track(tmp_path):
         b"8.5,47.%d,400</coordinates></Point></Placemark>" % (index, index)
         for index in range(3)
     )
-    (track,) = _read(tmp_path, b"<kml><Folder><name>balloon</name>" + marks + b"</Folder></kml>")
+    (track,) = read_bytes(tmp_path, b"<kml><Folder><name>balloon</name>" + marks + b"</Folder></kml>")
     assert (track.track, track.times.tolist()) == ("balloon", [0, 1, 2])
 
 
 def test_kmz_is_read_without_unpacking_it(tmp_path):
-    (plain,) = _read(tmp_path, KML)
-    (packed,) = _read(tmp_path, kmz(name="../../escape.kml"))
+    (plain,) = read_bytes(tmp_path, KML)
+    (packed,) = read_bytes(tmp_path, kmz(name="../../escape.kml"))
     assert np.array_equal(plain.points, packed.points)
     assert not list(tmp_path.parent.parent.glob("escape.kml"))
 
 
 def test_kmz_faults(tmp_path, monkeypatch):
-    assert "damaged" in str(_fault(tmp_path, kmz()[:-30], name="a.kmz"))
-    assert "without a .kml" in str(_fault(tmp_path, kmz(name="a.txt"), name="a.kmz"))
+    assert "damaged" in str(fault_of(tmp_path, kmz()[:-30], name="a.kmz"))
+    assert "without a .kml" in str(fault_of(tmp_path, kmz(name="a.txt"), name="a.kmz"))
     monkeypatch.setattr("examples.trajectory_3d.recordings.readers.kml._LARGEST", 100)
-    assert "more than" in str(_fault(tmp_path, kmz(), name="a.kmz"))
+    assert "more than" in str(fault_of(tmp_path, kmz(), name="a.kmz"))
 
 
 def test_kml_faults(tmp_path):
-    error = _fault(tmp_path, KML.replace(b"<gx:coord>8.6 47.4 410</gx:coord>", b""))
+    error = fault_of(tmp_path, KML.replace(b"<gx:coord>8.6 47.4 410</gx:coord>", b""))
     assert (error.line, "2 times and 1 point" in str(error)) == (3, True)
-    error = _fault(tmp_path, KML.replace(b"8.6,47.4,410", b"8.6;47.4"), rate=1.0)
+    error = fault_of(tmp_path, KML.replace(b"8.6,47.4,410", b"8.6;47.4"), rate=1.0)
     assert (error.line, "'8.6;47.4'" in str(error)) == (7, True)
 
 
 def test_fit_takes_semicircles_and_scaled_altitude_and_keeps_records_without_a_fix(tmp_path):
     pytest.importorskip("fitdecode")
-    (track,) = _read(tmp_path, fit())
+    (track,) = read_bytes(tmp_path, fit())
     assert track.stamps_ns()[0] == civil_ns(1989, 12, 31) + 1_000_000_000 * 10**9
     assert track.times.tolist() == [0, 1, 3]
     places = _places(track)
@@ -216,27 +204,27 @@ def test_fit_damage_is_found_by_its_checksum(tmp_path):
     pytest.importorskip("fitdecode")
     content = bytearray(fit())
     content[40] ^= 1
-    assert "damaged FIT" in str(_fault(tmp_path, bytes(content)))
-    assert "damaged FIT" in str(_fault(tmp_path, fit()[:-10]))
-    assert "at least one fix" in str(_fault(tmp_path, fit([(1000000000, None, None, 1)])))
+    assert "damaged FIT" in str(fault_of(tmp_path, bytes(content)))
+    assert "damaged FIT" in str(fault_of(tmp_path, fit()[:-10]))
+    assert "at least one fix" in str(fault_of(tmp_path, fit([(1000000000, None, None, 1)])))
 
 
 def test_geojson_times_among_the_properties(tmp_path):
-    (track,) = _read(tmp_path, GEOJSON)
+    (track,) = read_bytes(tmp_path, GEOJSON)
     assert (track.track, track.times.tolist()) == ("walk", [0, 2])
     assert np.allclose(_places(track), [[47.3, 8.5, 400], [47.5, 8.7, 420]], atol=1e-9)
     nested = GEOJSON.replace(b'"coordTimes": [', b'"coordinateProperties": {"times": [').replace(
         b'"]}}', b'"]}}}'
     )
-    assert _read(tmp_path, nested)[0].times.tolist() == [0, 2]
+    assert read_bytes(tmp_path, nested)[0].times.tolist() == [0, 2]
 
 
 def test_geojson_faults(tmp_path):
-    assert "2 times for 3 points" in str(_fault(tmp_path, GEOJSON.replace(b"null, ", b"")))
-    assert "latitude 97.3 of point 0" in str(_fault(tmp_path, GEOJSON.replace(b"47.3", b"97.3")))
-    assert _fault(tmp_path, GEOJSON[:-4]).column is not None
-    assert "--rate" in str(_fault(tmp_path, GEOJSON.replace(b"coordTimes", b"other")))
-    assert "no LineString" in str(_fault(tmp_path, b'{"type": "FeatureCollection", "features": []}'))
+    assert "2 times for 3 points" in str(fault_of(tmp_path, GEOJSON.replace(b"null, ", b"")))
+    assert "latitude 97.3 of point 0" in str(fault_of(tmp_path, GEOJSON.replace(b"47.3", b"97.3")))
+    assert fault_of(tmp_path, GEOJSON[:-4]).column is not None
+    assert "--rate" in str(fault_of(tmp_path, GEOJSON.replace(b"coordTimes", b"other")))
+    assert "no LineString" in str(fault_of(tmp_path, b'{"type": "FeatureCollection", "features": []}'))
 
 
 @pytest.mark.parametrize(

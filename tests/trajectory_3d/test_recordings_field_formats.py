@@ -6,25 +6,13 @@ import sys
 
 import numpy as np
 import pytest
-from field_samples import BVH, EUROC, KITTI, TRC, TUM, c3d, samples, ulog
+from field_samples import BVH, EUROC, KITTI, TRC, TUM, c3d, fault_of, read_bytes, samples, ulog
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from examples.trajectory_3d.recordings import ReadOptions, RecordingError, read
 from examples.trajectory_3d.recordings.registry import Match, find_format, formats
 from examples.trajectory_3d.recordings.source import Source
-
-
-def _read(tmp_path, content: bytes, name: str = "a.dat", **options):
-    path = tmp_path / name
-    path.write_bytes(content)
-    return read(path, ReadOptions(**options))
-
-
-def _fault(tmp_path, content: bytes, **options) -> RecordingError:
-    with pytest.raises(RecordingError) as caught:
-        _read(tmp_path, content, **options)
-    return caught.value
 
 
 @pytest.mark.parametrize("name", sorted(samples()))
@@ -52,7 +40,7 @@ def test_the_user_can_say_unit_and_frame_where_the_format_is_no_place_on_earth(t
 
 
 def test_tum_keeps_every_digit_of_the_stamps_and_the_quaternion(tmp_path):
-    (track,) = _read(tmp_path, TUM)
+    (track,) = read_bytes(tmp_path, TUM)
     assert track.stamps_ns().tolist() == [1305031098665900000, 1305031098675800000, 1305031098685800000]
     assert (track.clock, track.unit, track.frame, track.names[3:]) == (
         "utc",
@@ -64,7 +52,7 @@ def test_tum_keeps_every_digit_of_the_stamps_and_the_quaternion(tmp_path):
 
 
 def test_tum_counts_small_stamps_from_an_unknown_zero_and_knows_exponents(tmp_path):
-    (track,) = _read(tmp_path, b"1.5e+00 1 2 3 0 0 0 1\n2.000000001 1 2 nan 0 0 0 1")
+    (track,) = read_bytes(tmp_path, b"1.5e+00 1 2 3 0 0 0 1\n2.000000001 1 2 nan 0 0 0 1")
     assert track.clock == "elapsed"
     assert track.stamps_ns().tolist() == [1_500_000_000, 2_000_000_001]
     assert math.isnan(track.points[1, 2])
@@ -82,33 +70,33 @@ def test_tum_counts_small_stamps_from_an_unknown_zero_and_knows_exponents(tmp_pa
     ],
 )
 def test_tum_says_where_its_first_fault_is(tmp_path, line, column, words):
-    error = _fault(tmp_path, TUM + line + b"\nmore rubbish\n", format="tum")
+    error = fault_of(tmp_path, TUM + line + b"\nmore rubbish\n", format="tum")
     assert (error.line, error.column) == (5, column)
     assert words in str(error)
 
 
 def test_tum_notes_quaternions_that_are_none(tmp_path):
-    (track,) = _read(tmp_path, TUM + b"1305031099 1 2 3 0 0 0 0.5\n", format="tum")
+    (track,) = read_bytes(tmp_path, TUM + b"1305031099 1 2 3 0 0 0 0.5\n", format="tum")
     assert track.notes == ("1 quaternions are not of unit length, the first in line 5",)
 
 
 def test_eight_columns_without_a_quaternion_are_no_tum(tmp_path):
     with pytest.raises(RecordingError):
-        _read(tmp_path, b"1 2 3 4 5 6 7 8\n2 3 4 5 6 7 8 9\n", name="a.bin", format="euroc")
+        read_bytes(tmp_path, b"1 2 3 4 5 6 7 8\n2 3 4 5 6 7 8 9\n", name="a.bin", format="euroc")
     path = tmp_path / "b.txt"
     path.write_bytes(b"1 2 3 4 5 6 7 8\n")
     assert formats()["tum"].sniff(Source(path)) == Match.NO
 
 
 def test_kitti_takes_the_fourth_column_of_each_matrix_at_the_rate_that_is_given(tmp_path):
-    (track,) = _read(tmp_path, KITTI, rate=10.0)
+    (track,) = read_bytes(tmp_path, KITTI, rate=10.0)
     assert track.points.tolist() == [[0.5, -0.25, 4], [0.75, -0.5, 5], [1.0, -0.75, 6]]
     assert track.times.tolist() == [0.0, 0.1, 0.2]
     assert (track.clock, track.unit, track.frame) == ("index", "m", "kitti-camera")
 
 
 def test_kitti_without_a_rate_says_how_to_give_one(tmp_path):
-    assert "--rate" in str(_fault(tmp_path, KITTI))
+    assert "--rate" in str(fault_of(tmp_path, KITTI))
 
 
 def test_twelve_columns_without_rotations_are_no_kitti(tmp_path):
@@ -118,36 +106,36 @@ def test_twelve_columns_without_rotations_are_no_kitti(tmp_path):
     mirrored = b"-1 0 0 1 0 1 0 2 0 0 1 3\n"
     path.write_bytes(mirrored)
     assert formats()["kitti"].sniff(Source(path)) == Match.NO
-    (track,) = _read(tmp_path, KITTI + mirrored, rate=1.0, format="kitti")
+    (track,) = read_bytes(tmp_path, KITTI + mirrored, rate=1.0, format="kitti")
     assert track.notes == ("1 matrices hold no rotation, the first in line 4",)
 
 
 def test_euroc_reads_nanoseconds_as_whole_numbers(tmp_path):
-    (track,) = _read(tmp_path, EUROC)
+    (track,) = read_bytes(tmp_path, EUROC)
     assert track.stamps_ns().tolist() == [1520531124177875537, 1520531124186208537]
     assert track.names == ("x", "y", "z", "qw", "qx", "qy", "qz")
-    (plain,) = _read(tmp_path, EUROC.split(b"\n", 1)[1])
+    (plain,) = read_bytes(tmp_path, EUROC.split(b"\n", 1)[1])
     assert np.array_equal(plain.points, track.points)
 
 
 def test_euroc_faults(tmp_path):
-    assert _fault(tmp_path, EUROC + b"1520531124186208537,1,2\n").line == 4
-    error = _fault(tmp_path, EUROC + b"1.5e18,1,2,3,4,5,6,7\n")
+    assert fault_of(tmp_path, EUROC + b"1520531124186208537,1,2\n").line == 4
+    error = fault_of(tmp_path, EUROC + b"1.5e18,1,2,3,4,5,6,7\n")
     assert (error.line, error.column) == (4, 1)
-    error = _fault(tmp_path, EUROC + b"1520531124186208537,1,2,,1,0,0,0\n")
+    error = fault_of(tmp_path, EUROC + b"1520531124186208537,1,2,,1,0,0,0\n")
     assert (error.line, error.column) == (4, 25)
     angular = b"#timestamp [ns],w_RS_S_x [rad s^-1],w_RS_S_y [rad s^-1],a\n1520531124186208537,1,2,3\n"
-    assert "header" in str(_fault(tmp_path, angular, format="euroc"))
+    assert "header" in str(fault_of(tmp_path, angular, format="euroc"))
 
 
 def test_trc_lost_markers_are_nan_and_its_unit_is_the_header_s(tmp_path):
-    left, right = _read(tmp_path, TRC)
+    left, right = read_bytes(tmp_path, TRC)
     assert (left.track, right.track, left.unit) == ("LASI", "RASI", "mm")
     assert left.points.tolist() == [[1, 2, 3], [1.5, 2.5, 3.5], [2, 3, 4]]
     assert np.isnan(right.points[1]).all()
     assert left.times.tolist() == [0.0, 0.01, 0.02]
     assert not left.notes
-    by_commas = _read(tmp_path, TRC.replace(b"\t", b","))
+    by_commas = read_bytes(tmp_path, TRC.replace(b"\t", b","))
     assert by_commas[0].points.tolist() == left.points.tolist()
 
 
@@ -157,17 +145,17 @@ def test_trc_notes_a_header_that_lies_and_a_marker_that_was_never_seen(tmp_path)
         .replace(b"\t5\t6\t7\n", b"\t\t\t\n")
         .replace(b"100\t3\t2", b"100\t9\t2")
     )
-    (track,) = _read(tmp_path, blind)
+    (track,) = read_bytes(tmp_path, blind)
     assert track.notes == ("the header says 9 frames, the file has 3", "1 marker of 2 never seen")
 
 
 def test_trc_faults(tmp_path):
-    error = _fault(tmp_path, TRC + b"4\t0.03\t1\t2\n")
+    error = fault_of(tmp_path, TRC + b"4\t0.03\t1\t2\n")
     assert (error.line, "4 cells" in str(error)) == (10, True)
-    error = _fault(tmp_path, TRC + b"4\t0.03\t1\t2\tz\t4\t5\t6\n")
+    error = fault_of(tmp_path, TRC + b"4\t0.03\t1\t2\tz\t4\t5\t6\n")
     assert (error.line, error.column) == (10, 12)
-    assert _fault(tmp_path, TRC.replace(b"\t2\tmm", b"\t3\tmm")).line == 4
-    assert "NumFrames" in str(_fault(tmp_path, TRC.replace(b"NumFrames", b"NumFramez", 1)))
+    assert fault_of(tmp_path, TRC.replace(b"\t2\tmm", b"\t3\tmm")).line == 4
+    assert "NumFrames" in str(fault_of(tmp_path, TRC.replace(b"NumFrames", b"NumFramez", 1)))
 
 
 # --- BVH: forward kinematics against a naive chain of 4 x 4 matrices, one joint and one frame at a time ---
@@ -231,7 +219,7 @@ def _naive_bvh(text: str, frames: int | None = None) -> dict[str, list[list[floa
 
 
 def test_bvh_a_quarter_turn_of_the_hips_lays_the_leg_along_x(tmp_path):
-    hips, knee = _read(tmp_path, BVH)
+    hips, knee = read_bytes(tmp_path, BVH)
     assert (hips.frame, hips.unit, hips.clock) == ("y-up", "unknown", "elapsed")
     assert hips.points.tolist() == [[1, 2, 3], [1, 2, 3]]
     assert np.allclose(knee.points, [[1, 0, 3], [3, 2, 3]], atol=1e-12)
@@ -279,13 +267,13 @@ def test_bvh_forward_kinematics_equal_a_naive_chain_of_matrices(tmp_path_factory
 )
 def test_bvh_faults(tmp_path, old, new, line, column, words):
     assert old in BVH
-    error = _fault(tmp_path, BVH.replace(old, new))
+    error = fault_of(tmp_path, BVH.replace(old, new))
     assert (error.line, error.column) == (line, column), str(error)
     assert words in str(error)
 
 
 def test_bvh_notes_a_header_that_lies(tmp_path):
-    for track in _read(tmp_path, BVH.replace(b"Frames: 2", b"Frames: 7")):
+    for track in read_bytes(tmp_path, BVH.replace(b"Frames: 2", b"Frames: 7")):
         assert track.notes == ("the header says 7 frames, the file has 2",)
 
 
@@ -295,7 +283,7 @@ def test_bvh_notes_a_header_that_lies(tmp_path):
 @pytest.mark.parametrize("processor", [84, 85, 86])
 @pytest.mark.parametrize("real", [True, False])
 def test_c3d_of_every_processor_and_kind_of_number(tmp_path, processor, real):
-    first, second = _read(tmp_path, c3d(processor, real=real))
+    first, second = read_bytes(tmp_path, c3d(processor, real=real))
     scale = 1.0 if real else 0.5
     assert (first.track, second.track, first.unit) == ("A", "B", "mm")
     assert first.points.tolist() == [[scale * x for x in row] for row in ([0, 0, 3], [1, 2, 3], [2, 4, 3])]
@@ -305,7 +293,7 @@ def test_c3d_of_every_processor_and_kind_of_number(tmp_path, processor, real):
 
 
 def test_c3d_that_was_cut_off_says_so(tmp_path):
-    tracks = _read(tmp_path, c3d()[:-5])
+    tracks = read_bytes(tmp_path, c3d()[:-5])
     assert [len(each) for each in tracks] == [2, 2]
     assert "the header says 3 frames, the file has 2" in tracks[0].notes
 
@@ -323,7 +311,7 @@ def test_c3d_equals_what_ezc3d_reads(tmp_path):
 
 
 def test_ulog_gives_every_instance_in_north_east_down(tmp_path):
-    first, second = _read(tmp_path, ulog())
+    first, second = read_bytes(tmp_path, ulog())
     assert (first.frame, first.unit, first.clock) == ("ned", "m", "elapsed")
     assert first.track == "vehicle_local_position 0"
     assert second.points[2].tolist() == [2, 4, -4, 1, 2, 3]
@@ -332,7 +320,7 @@ def test_ulog_gives_every_instance_in_north_east_down(tmp_path):
 
 
 def test_ulog_that_was_cut_off_says_so(tmp_path):
-    (track,) = _read(tmp_path, ulog(instances=1)[:-3])
+    (track,) = read_bytes(tmp_path, ulog(instances=1)[:-3])
     assert len(track) == 2
     assert "the file ends within a message; it was cut off" in track.notes
 
@@ -350,7 +338,7 @@ def test_ulog_goes_on_after_a_corrupt_part_and_says_so(tmp_path):
     whole = ulog(instances=1, samples=4)
     size = len(ulog(instances=1, samples=5)) - len(whole)
     sync = b"\x08\x00S\x2f\x73\x13\x20\x25\x0c\xbb\x12"
-    (track,) = _read(tmp_path, whole[:-size] + b"\x02\x00\x07garbage" + sync + whole[-size:])
+    (track,) = read_bytes(tmp_path, whole[:-size] + b"\x02\x00\x07garbage" + sync + whole[-size:])
     assert (len(track), track.notes[0]) == (4, "parts of the file are corrupt and left out")
 
 
@@ -358,4 +346,4 @@ def test_a_missing_library_says_how_to_get_it(tmp_path, monkeypatch):
     file, content, _ = samples()["fit"]
     monkeypatch.setitem(sys.modules, "fitdecode", None)
     with pytest.raises(RecordingError, match=re.escape("pip install 'm-trajectory[formats]'")):
-        _read(tmp_path, content, name=file)
+        read_bytes(tmp_path, content, name=file)

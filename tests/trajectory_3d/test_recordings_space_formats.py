@@ -5,28 +5,15 @@ from importlib.resources import files
 
 import numpy as np
 import pytest
-from field_samples import OEM, OEM_XML, SP3, TLE
+from field_samples import OEM, OEM_XML, SP3, TLE, fault_of, read_bytes
 
-from examples.trajectory_3d.recordings import ReadOptions, RecordingError, read
 from examples.trajectory_3d.recordings.epochs import civil_ns, time_of_day_ns
 
 _ZERO = SP3[SP3.index(b"PG01      0.0") : SP3.index(b"PR02 -21000")]
 
 
-def _read(tmp_path, content: bytes, name: str = "a.dat", **options):
-    path = tmp_path / name
-    path.write_bytes(content)
-    return read(path, ReadOptions(**options))
-
-
-def _fault(tmp_path, content: bytes, **options) -> RecordingError:
-    with pytest.raises(RecordingError) as caught:
-        _read(tmp_path, content, **options)
-    return caught.value
-
-
 def test_sp3_counts_gps_time_and_turns_zeros_into_nan(tmp_path):
-    first, second = _read(tmp_path, SP3)
+    first, second = read_bytes(tmp_path, SP3)
     assert (first.track, second.track) == ("G01", "R02")
     assert (first.unit, first.frame, first.clock) == ("km", "itrf", "gps")
     assert first.stamps_ns()[0] == (1936 * 604_800 + 172_800) * 10**9  # week and seconds of the header
@@ -43,7 +30,7 @@ def test_sp3_counts_gps_time_and_turns_zeros_into_nan(tmp_path):
     ("system", "shift", "clock"), [("TAI", -19, "gps"), ("BDT", 14, "gps"), ("UTC", 0, "utc")]
 )
 def test_sp3_of_other_time_systems(tmp_path, system, shift, clock):
-    first, _ = _read(tmp_path, SP3.replace(b"cc GPS", b"cc " + system.encode()))
+    first, _ = read_bytes(tmp_path, SP3.replace(b"cc GPS", b"cc " + system.encode()))
     zero = 0 if clock == "utc" else civil_ns(1980, 1, 6)
     assert (first.clock, first.start_ns) == (clock, civil_ns(2017, 2, 14) - zero + shift * 10**9)
 
@@ -51,14 +38,14 @@ def test_sp3_of_other_time_systems(tmp_path, system, shift, clock):
 def test_sp3_versions_a_and_d(tmp_path):
     old = SP3.replace(b"#cV", b"#aP").replace(b"PG01", b"P  1").replace(b"GPS", b"ccc")
     old = b"\n".join(line for line in old.split(b"\n") if not line.startswith(b"V"))
-    first, _ = _read(tmp_path, old)
+    first, _ = read_bytes(tmp_path, old)
     assert (first.track, first.names) == ("G01", ("x", "y", "z"))
-    assert len(_read(tmp_path, SP3.replace(b"#c", b"#d"))) == 2
+    assert len(read_bytes(tmp_path, SP3.replace(b"#c", b"#d"))) == 2
 
 
 def test_sp3_notes_a_file_that_was_cut_off_and_a_count_that_lies(tmp_path):
     cut = SP3[: SP3.rindex(b"*  2017")]
-    notes = _read(tmp_path, cut)[0].notes
+    notes = read_bytes(tmp_path, cut)[0].notes
     assert notes == (
         "the header says 2 epochs, the file has 1",
         "no EOF in the last line; the file was cut off",
@@ -85,13 +72,13 @@ def test_sp3_notes_a_file_that_was_cut_off_and_a_count_that_lies(tmp_path):
 )
 def test_sp3_faults(tmp_path, old, new, line, column, words):
     assert old in SP3
-    error = _fault(tmp_path, SP3.replace(old, new))
+    error = fault_of(tmp_path, SP3.replace(old, new))
     assert (error.line, error.column) == (line, column), str(error)
     assert words in str(error)
 
 
 def test_oem_segments_are_tracks_with_their_frame_and_clock(tmp_path):
-    first, second = _read(tmp_path, OEM)
+    first, second = read_bytes(tmp_path, OEM)
     assert (first.track, first.frame, first.clock, first.unit) == ("A", "eme2000", "utc", "km")
     assert first.stamps_ns().tolist() == [civil_ns(2020, 1, 1), civil_ns(2020, 1, 1) + 60 * 10**9]
     assert first.points.tolist() == [[7000, 0, 0, 0, 7.5, 0], [6990, 450, 0, -0.5, 7.4, 0]]
@@ -102,7 +89,7 @@ def test_oem_segments_are_tracks_with_their_frame_and_clock(tmp_path):
 
 
 def test_oem_notes_what_the_header_says_and_the_data_do_not(tmp_path):
-    first, second = _read(tmp_path, OEM)
+    first, second = read_bytes(tmp_path, OEM)
     assert first.notes == ("1 of 2 state vectors lie outside the useable times",)
     assert second.notes == (
         "the header says STOP_TIME 2020-01-05T00:00:00, which is not the last state vector's",
@@ -123,19 +110,19 @@ def test_oem_notes_what_the_header_says_and_the_data_do_not(tmp_path):
 )
 def test_oem_faults(tmp_path, old, new, line, column, words):
     assert old in OEM
-    error = _fault(tmp_path, OEM.replace(old, new, 1))
+    error = fault_of(tmp_path, OEM.replace(old, new, 1))
     assert (error.line, error.column) == (line, column), str(error)
     assert words in str(error)
 
 
 def test_oem_of_a_time_system_without_a_fixed_relation_keeps_it_and_says_so(tmp_path):
-    track = _read(tmp_path, OEM.replace(b"TIME_SYSTEM = UTC", b"TIME_SYSTEM = MET"))[0]
+    track = read_bytes(tmp_path, OEM.replace(b"TIME_SYSTEM = UTC", b"TIME_SYSTEM = MET"))[0]
     assert track.clock == "elapsed"
     assert "time system MET is kept" in track.notes[0]
 
 
 def test_oem_xml_knows_both_kinds_of_dates(tmp_path):
-    (track,) = _read(tmp_path, OEM_XML)
+    (track,) = read_bytes(tmp_path, OEM_XML)
     start = civil_ns(2021, 8, 13, time_of_day_ns(12, 40, "19.983"))
     assert track.stamps_ns().tolist() == [start, start + 240 * 10**9]
     assert track.points.tolist() == [[1, 2, 3, 4, 5, 6], [2, 3, 4, 4, 5, 6]]
@@ -154,7 +141,7 @@ def test_oem_xml_knows_both_kinds_of_dates(tmp_path):
 )
 def test_oem_xml_faults(tmp_path, old, new, line, words):
     assert old in OEM_XML
-    error = _fault(tmp_path, OEM_XML.replace(old, new))
+    error = fault_of(tmp_path, OEM_XML.replace(old, new))
     assert (error.line, words in str(error)) == (line, True), str(error)
 
 
@@ -192,7 +179,7 @@ def test_tle_gives_the_published_states_of_sgp4(tmp_path):
             continue
         if any(_checksum(line) != line[68] for line in (first, second)):  # some cases were edited by hand
             continue
-        (track,) = _read(tmp_path, f"{first}\n{second}\n".encode(), rate=1 / (60 * step))
+        (track,) = read_bytes(tmp_path, f"{first}\n{second}\n".encode(), rate=1 / (60 * step))
         count = min(len(table), len(track))
         known = np.isfinite(track.points[:count, 0])
         assert known.sum() > 2
@@ -203,20 +190,20 @@ def test_tle_gives_the_published_states_of_sgp4(tmp_path):
 
 
 def test_tle_steps_and_names(tmp_path):
-    station, other = _read(tmp_path, TLE)
+    station, other = read_bytes(tmp_path, TLE)
     assert (station.track, other.track) == ("ISS (ZARYA)", "CSS (TIANHE)")
     assert station.times.tolist() == [60.0 * step for step in range(120)]
     assert station.start_ns == civil_ns(2024, 5, 9) + 36689744 * 86_400 * 10  # day 130.36689744
     assert (station.unit, station.frame, station.clock) == ("km", "teme", "utc")
-    assert _read(tmp_path, TLE, rate=0.1)[0].times[-1] == 1190
+    assert read_bytes(tmp_path, TLE, rate=0.1)[0].times[-1] == 1190
     bare = b"".join(line + b"\n" for line in TLE.split(b"\n") if line[:2] in {b"1 ", b"2 "})
-    assert [each.track for each in _read(tmp_path, bare)] == ["25544", "48274"]
-    twice = [each.track for each in _read(tmp_path, TLE.replace(b"0 CSS (TIANHE)", b"ISS (ZARYA)"))]
+    assert [each.track for each in read_bytes(tmp_path, bare)] == ["25544", "48274"]
+    twice = [each.track for each in read_bytes(tmp_path, TLE.replace(b"0 CSS (TIANHE)", b"ISS (ZARYA)"))]
     assert twice == ["ISS (ZARYA) (25544)", "ISS (ZARYA) (48274)"]
 
 
 def test_tle_orbit_has_the_period_and_energy_of_its_mean_motion(tmp_path):
-    (station, _) = _read(tmp_path, TLE)
+    (station, _) = read_bytes(tmp_path, TLE)
     gravity = 398600.4418
     energy = 0.5 * (station.points[:, 3:] ** 2).sum(axis=1) - gravity / np.linalg.norm(
         station.position, axis=1
@@ -252,6 +239,6 @@ def test_tle_orbit_has_the_period_and_energy_of_its_mean_motion(tmp_path):
 )
 def test_tle_faults(tmp_path, old, new, line, column, words):
     assert old in TLE
-    error = _fault(tmp_path, TLE.replace(old, new), format="tle")
+    error = fault_of(tmp_path, TLE.replace(old, new), format="tle")
     assert (error.line, error.column) == (line, column), str(error)
     assert words in str(error)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from examples.trajectory_3d.cli.entry import run
-from examples.trajectory_3d.cli.printing import close_pipe, print_json, show
+from examples.trajectory_3d.cli.printing import print_json, show
 from examples.trajectory_3d.cli.read_options import add_read_options, read_options
 from m.config import ConfigError
 
@@ -52,14 +52,7 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point."""
     arguments = parser().parse_args(argv)
-    try:
-        return run(lambda: arguments.work(arguments))
-    except SomeFailedError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except BrokenPipeError:
-        close_pipe()
-        return 0
+    return run(lambda: arguments.work(arguments))
 
 
 def _command(commands: Any, name: str, text: str, epilog: str) -> argparse.ArgumentParser:

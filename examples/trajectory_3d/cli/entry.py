@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 
@@ -16,6 +17,8 @@ _WORK_ERRORS = (
     "IncompleteEvaluationError",
     "StudyFailedError",
     "RecordingError",
+    "PruneError",
+    "SomeFailedError",
 )
 
 
@@ -30,6 +33,8 @@ def run(command: Callable[[], None]) -> int:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
+    except BrokenPipeError:  # whoever reads the output has read enough
+        _close_pipe()
     except (ValueError, OSError, RuntimeError) as error:  # the bases of the expected classes
         names = [cls.__name__ for cls in type(error).__mro__]
         if any(name in names for name in _REQUEST_ERRORS):
@@ -40,3 +45,8 @@ def run(command: Callable[[], None]) -> int:
             return 1
         raise
     return 0
+
+
+def _close_pipe() -> None:
+    """After a `BrokenPipeError`: ``... | head`` has read enough; leave nothing to be flushed into it."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

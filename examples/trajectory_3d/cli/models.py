@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from examples.trajectory_3d.cli.entry import run
-from examples.trajectory_3d.cli.printing import PIPED_WIDTH, close_pipe, print_json, show
+from examples.trajectory_3d.cli.printing import PIPED_WIDTH, print_json, show
 from m.config import ConfigError
 
 if TYPE_CHECKING:
@@ -54,14 +54,7 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point."""
     arguments = parser().parse_args(argv)
-    try:
-        return run(lambda: arguments.work(arguments))
-    except PruneError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except BrokenPipeError:
-        close_pipe()
-        return 0
+    return run(lambda: arguments.work(arguments))
 
 
 def _command(commands: Any, name: str, text: str, work: Any) -> argparse.ArgumentParser:

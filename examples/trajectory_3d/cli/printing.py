@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -31,8 +30,3 @@ def print_json(content: dict[str, Any]) -> None:
     import json  # noqa: PLC0415
 
     print(json.dumps(content, indent=2, allow_nan=False))
-
-
-def close_pipe() -> None:
-    """After a `BrokenPipeError`: ``... | head`` has read enough; leave nothing to be flushed into it."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

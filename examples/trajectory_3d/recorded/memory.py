@@ -9,8 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from examples.trajectory_3d.arrays import Float64Array, IntArray
-from examples.trajectory_3d.recorded.cutting import evenly, gather, spread, window_starts
-from examples.trajectory_3d.recorded.parts import PARTS, Part, cut_moments, point_ranges, share_out
+from examples.trajectory_3d.recorded.cutting import evenly, gather, spread
+from examples.trajectory_3d.recorded.parts import PARTS, Part, cut_moments, share_out
+from examples.trajectory_3d.recorded.piece_starts import starts_by_part
 from examples.trajectory_3d.recorded.rates import common_step, rate_notes, rounded
 from examples.trajectory_3d.recorded.store import RecordedWindows, SetFacts, epoch_order, epoch_places
 from examples.trajectory_3d.recorded.tracks import ReadFile, Track
@@ -91,23 +92,7 @@ def memory_store(
     windows_of_step: dict[float, int] = {}
     for (file, track), whole in zip(tracks, parts, strict=True):
         for piece in track.pieces:
-            ranges = (
-                {whole: (0, len(piece.points))}
-                if whole is not None
-                else point_ranges(
-                    piece.start, piece.step, len(piece.points), moments[id(file)], config.embargo
-                )
-            )
-            for part, (first, end) in ranges.items():
-                starts = window_starts(
-                    piece.points,
-                    first,
-                    end,
-                    length=config.length,
-                    observed=config.observed,
-                    stride=config.stride,
-                    rest=config.rest,
-                )
+            for part, starts in starts_by_part(piece, config, whole, moments[id(file)]).items():
                 found[part][track.group].append(offset + starts)
                 step = rounded(piece.step)
                 windows_of_step[step] = windows_of_step.get(step, 0) + len(starts)

@@ -22,9 +22,10 @@ from typing import TypeAlias
 import numpy as np
 
 from examples.trajectory_3d.arrays import Float64Array, IntArray
-from examples.trajectory_3d.recorded.cutting import evenly, gather, spread, window_starts
+from examples.trajectory_3d.recorded.cutting import evenly, gather, spread
 from examples.trajectory_3d.recorded.files import unique_names
-from examples.trajectory_3d.recorded.parts import PARTS, Moments, Part, cut_moments, point_ranges, share_out
+from examples.trajectory_3d.recorded.parts import PARTS, Moments, Part, cut_moments, share_out
+from examples.trajectory_3d.recorded.piece_starts import starts_by_part
 from examples.trajectory_3d.recorded.rates import common_step, rate_notes, rounded
 from examples.trajectory_3d.recorded.row_groups import Shard, open_shard, read_stamps, read_tracks
 from examples.trajectory_3d.recorded.store import RecordedWindows, SetFacts, epoch_order, epoch_places
@@ -257,28 +258,14 @@ def load_row_group(cut: Cut, file: int, number: int) -> Loaded:
             trajectory, config, group=cut.groups[key], factor=cut.factors[file], clock_ns=cut.clocks[file]
         )
         for piece in track.pieces:
-            count = len(piece.points)
-            ranges = (
-                {cut.whole[key]: (0, count)}
-                if key in cut.whole
-                else point_ranges(piece.start, piece.step, count, cut.moments[file], config.embargo)
-            )
-            for part, (first, end) in ranges.items():
-                found = window_starts(
-                    piece.points,
-                    first,
-                    end,
-                    length=config.length,
-                    observed=config.observed,
-                    stride=config.stride,
-                    rest=config.rest,
-                )
+            cuts = starts_by_part(piece, config, cut.whole.get(key), cut.moments[file])
+            for part, found in cuts.items():
                 starts[part].append(offset + found)
                 groups[part].append(np.full(len(found), track.group, dtype=np.int64))
                 step = rounded(piece.step)
                 steps[step] = steps.get(step, 0) + len(found)
             pieces.append(piece.points)
-            offset += count
+            offset += len(piece.points)
     empty = np.zeros(0, dtype=np.int64)
     return Loaded(
         np.concatenate(pieces) if pieces else np.zeros((0, 3)),
