@@ -108,9 +108,11 @@ class Page:
 
     def wait(self, script):
         """Until an expression is true; what it gives then."""
+        # Of the page asked for, and all of it: the blank one before it has a body too.
+        there = "document.URL !== 'about:blank' && document.readyState !== 'loading' && document.body"
         ends = time.monotonic() + PATIENCE
         while time.monotonic() < ends:
-            if found := self.eval(f"document.body && ({script}) || null"):
+            if found := self.eval(f"{there} && ({script}) || null"):
                 return found
             time.sleep(0.03)
         raise AssertionError(

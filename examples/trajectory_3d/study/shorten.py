@@ -28,7 +28,6 @@ def shortened(content: Mapping[str, Any], max_steps: int) -> dict[str, Any]:
     steps = training.get("max_steps", TrainingConfig.max_steps)
     if not isinstance(steps, int) or steps <= max_steps:
         return result
-    share = max_steps / steps
     training["max_steps"] = max_steps
     for key, parts in (
         ("eval_interval", _EVALUATIONS),
@@ -37,11 +36,11 @@ def shortened(content: Mapping[str, Any], max_steps: int) -> dict[str, Any]:
     ):
         training[key] = min(training.get(key, getattr(TrainingConfig, key)), -(-max_steps // parts))
     if training.get("warmup_steps") is not None:
-        training["warmup_steps"] = round(training["warmup_steps"] * share)
+        training["warmup_steps"] = round(training["warmup_steps"] * max_steps / steps)
     experts = _mapping(_mapping(result, "model"), "experts")
     tied = experts.get("tied_steps", ExpertsConfig.tied_steps)
     if tied:
-        experts["tied_steps"] = round(tied * share)
+        experts["tied_steps"] = round(tied * max_steps / steps)
     return result
 
 
