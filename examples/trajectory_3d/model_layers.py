@@ -75,7 +75,7 @@ def _layer(config: ModelConfig, index: int) -> list[Part]:
         heads = config.attention
         reach = "all" if heads.reach is None else str(heads.reach)
         detail = f"{heads.n_heads} heads of {config.head_dim}, {heads.kv_heads} for keys, reach {reach}"
-        count = dim * config.head_dim * (2 * heads.n_heads + 2 * heads.kv_heads) + dim
+        count = dim * config.head_dim * (heads.n_heads + heads.projected_heads) + dim
         parts.append(_all(place, "attention", detail, count))
     width = router.top_k * experts.hidden_dim
     if config.dense_feed_forward or router.is_dense:

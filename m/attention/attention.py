@@ -31,14 +31,20 @@ def causal_mask(queries: Tensor, keys: Tensor, stride: int = 1, reach: int | Non
 
 
 class CausalSelfAttention(nn.Module):
-    """Multi-head attention with rotary positions and, optionally, grouped queries."""
+    """Multi-head attention with rotary positions and, optionally, grouped queries.
+
+    With a reach of one token the softmax is over one score and always 1: what is attended to is the token's
+    own value. Queries and keys then would neither be seen nor learn, so there are none, and ``qkv`` holds
+    the values alone.
+    """
 
     def __init__(self, dim: int, config: AttentionConfig) -> None:
         super().__init__()
         self.n_heads, self.kv_heads = config.n_heads, config.kv_heads
         self.head_dim = dim // config.n_heads
-        self.qkv = nn.Linear(dim, (config.n_heads + 2 * config.kv_heads) * self.head_dim, bias=False)
+        self.qkv = nn.Linear(dim, config.projected_heads * self.head_dim, bias=False)
         self.out = nn.Linear(config.n_heads * self.head_dim, dim, bias=False)
+        self.own_value_only = config.reach == 1
 
     def forward(
         self,
@@ -62,6 +68,8 @@ class CausalSelfAttention(nn.Module):
         Returns:
             ``[B, T, D]``.
         """
+        if self.own_value_only:
+            return self._own_value(x)
         batch, length, _ = x.shape
         heads = self.qkv(x).view(batch, length, -1, self.head_dim).transpose(1, 2)  # [B, H + 2 H_kv, T, hd]
         qk, v = heads.split((self.n_heads + self.kv_heads, self.kv_heads), dim=1)
@@ -75,4 +83,13 @@ class CausalSelfAttention(nn.Module):
             q, k, v, attn_mask=mask, is_causal=mask is None, enable_gqa=self.kv_heads != self.n_heads
         )
         output: Tensor = self.out(attended.transpose(1, 2).reshape(batch, length, -1))
+        return output
+
+    def _own_value(self, x: Tensor) -> Tensor:
+        """What a token that sees itself alone attends to; nothing need be remembered of it."""
+        values = self.qkv(x)
+        if self.kv_heads != self.n_heads:
+            by_head = values.unflatten(-1, (self.kv_heads, self.head_dim))
+            values = by_head.repeat_interleave(self.n_heads // self.kv_heads, -2).flatten(-2)
+        output: Tensor = self.out(values)
         return output

@@ -19,7 +19,8 @@ class AttentionConfig:
             holds a long window, few tokens are left to attend to, and depth is worth more.
         reach: tokens that a token sees at most in a block, itself included; null for all before it.
             Attention over more tokens than training's sequences held was never learned and does harm:
-            set this to their number, and longer contexts and roll-outs use what was learned.
+            set this to their number, and longer contexts and roll-outs use what was learned. With 1 a token
+            sees itself, so that attention is a linear map of it.
         rope_base: base of the rotary frequencies (RoFormer, arXiv 2104.09864).
     """
 
@@ -45,3 +46,13 @@ class AttentionConfig:
     def kv_heads(self) -> int:
         """Number of key and value heads."""
         return self.n_heads if self.n_kv_heads is None else self.n_kv_heads
+
+    @property
+    def projected_heads(self) -> int:
+        """Heads that a token is projected to: queries, keys and values; values alone with a reach of 1."""
+        return self.kv_heads if self.reach == 1 else self.n_heads + 2 * self.kv_heads
+
+    @property
+    def scored_heads(self) -> int:
+        """Heads in which queries and keys are compared."""
+        return 0 if self.reach == 1 else self.n_heads

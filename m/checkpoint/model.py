@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from m.attention.attention import CausalSelfAttention
 from m.checkpoint.errors import CheckpointError
 from m.checkpoint.io import load_checkpoint, save_checkpoint
 from m.checkpoint.payload import model_payload
@@ -94,12 +95,29 @@ def build_model(
     except ConfigError as error:
         raise CheckpointError(f"{error}; the checkpoint is damaged or of another version") from error
     model = _untrained(built, _stored_numbers(weights), source)
+    weights = _without_unseen(model, weights)
     problems = _differences(model.state_dict(), weights)
     if problems:
         shown = "; ".join(problems[:5]) + (f"; and {len(problems) - 5} more" if len(problems) > 5 else "")
         raise CheckpointError(f"{source}: weights do not fit the model_config beside them: {shown}")
     model.load_state_dict(dict(weights), strict=True)
     return model.eval()
+
+
+def _without_unseen(model: MoESequenceRegressor, weights: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    """The weights without queries and keys that nothing sees, which earlier versions stored.
+
+    They lie before the values, and what they give was multiplied by nothing: the same forecasts.
+    """
+    kept = dict(weights)
+    for name, module in model.named_modules():
+        if isinstance(module, CausalSelfAttention) and module.own_value_only:
+            key = f"{name}.qkv.weight"
+            stored, values = kept.get(key), module.kv_heads * module.head_dim
+            rows = (module.n_heads + 2 * module.kv_heads) * module.head_dim
+            if isinstance(stored, Tensor) and stored.ndim == 2 and stored.shape[0] == rows:
+                kept[key] = stored[-values:].clone()
+    return kept
 
 
 def _untrained(config: ModelConfig, stored: int, source: str) -> MoESequenceRegressor:

@@ -13,32 +13,71 @@ from typing import Any
 import torch
 from torch import Tensor
 
+# Rows that runs are filled up to on processors, where oneDNN compiles a kernel for each number of rows it
+# meets. How many tokens an expert gets changes with every batch, and so many kernels do not fit its cache:
+# half of a bf16 training step went into compiling them. 16 is also the height of a tile of AMX.
+_ROW_MULTIPLE = 16
+_ONEDNN_TYPES = (torch.bfloat16, torch.float16)
+
 
 @dataclass(frozen=True)
 class Dispatch:
-    """Where N tokens with K experts each went.
+    """Where N tokens with K experts each went: M rows, sorted by expert, N*K of them pairs.
 
     Attributes:
-        source: token index of each sorted pair, ``[N*K]``.
-        inverse: position in the sorted order of each pair ``n*K + k``, ``[N*K]``.
-        order: pair ``n*K + k`` at each sorted position, ``[N*K]``: the permutation itself.
-        counts: pairs per expert, ``[E]`` int64.
+        source: token index of each row, ``[M]``; 0 in filling rows.
+        inverse: row of each pair ``n*K + k``, ``[N*K]``.
+        order: pair ``n*K + k`` of each row, ``[M]``: the permutation itself; 0 in filling rows.
+        counts: rows per expert, ``[E]`` int64.
+        filling: rows that hold no pair, at the ends of runs; None where runs are as long as they are.
     """
 
     source: Tensor
     inverse: Tensor
     order: Tensor
     counts: Tensor
+    filling: Tensor | None = None
 
 
-def dispatch(experts: Tensor, n_experts: int) -> Dispatch:
-    """Plan the permutation for chosen experts ``[N, K]``."""
+def dispatch(experts: Tensor, n_experts: int, row_multiple: int = 1) -> Dispatch:
+    """Plan the permutation for chosen experts ``[N, K]``.
+
+    Args:
+        experts: chosen, ``[N, K]`` int64.
+        n_experts: E.
+        row_multiple: every run is filled up to a multiple of so many rows.
+    """
     flat = experts.reshape(-1)
     order = flat.argsort(stable=True)  # [N*K] pair indices by expert
-    inverse = torch.empty_like(order).scatter_(0, order, torch.arange(order.numel(), device=order.device))
     counts = torch.zeros(n_experts, dtype=torch.int64, device=flat.device)
     counts.scatter_add_(0, flat, torch.ones_like(flat))
+    if row_multiple > 1:
+        return _filled(flat, order, counts, experts.shape[-1], row_multiple)
+    inverse = torch.empty_like(order).scatter_(0, order, torch.arange(order.numel(), device=order.device))
     return Dispatch(order // experts.shape[-1], inverse, order, counts)
+
+
+def _filled(flat: Tensor, order: Tensor, counts: Tensor, top_k: int, multiple: int) -> Dispatch:
+    """The plan with every run filled up."""
+    filled = (counts + multiple - 1) // multiple * multiple
+    shift = (filled - counts).cumsum(0) - (filled - counts)  # [E] filling rows before each run
+    rows = torch.arange(order.numel(), device=order.device) + shift[flat[order]]  # [N*K] of the sorted pairs
+    order_by_row = order.new_zeros(int(filled.sum()))
+    order_by_row[rows] = order
+    empty = torch.ones_like(order_by_row, dtype=torch.bool)
+    empty[rows] = False
+    inverse = torch.empty_like(order).scatter_(0, order, rows)
+    return Dispatch(order_by_row // top_k, inverse, order_by_row, filled, empty.nonzero().squeeze(1))
+
+
+def row_multiple(pairs: int, n_experts: int, dtype: torch.dtype, device: torch.device) -> int:
+    """Rows to fill runs up to, so that products find their compiled kernels.
+
+    Runs are as long as they are where nothing is compiled for them, and where they are so short that filling
+    would cost more products than it saves.
+    """
+    compiled = device.type == "cpu" and dtype in _ONEDNN_TYPES and not torch.compiler.is_compiling()
+    return _ROW_MULTIPLE if compiled and pairs >= 2 * _ROW_MULTIPLE * n_experts else 1
 
 
 class _Take(torch.autograd.Function):
@@ -49,46 +88,60 @@ class _Take(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(x: Tensor, index: Tensor, inverse: Tensor) -> Tensor:
-        """``x[index]``; row n of x stands at ``inverse.view(N, copies)[n]`` of the result."""
-        del inverse
-        return x[index]
+    def forward(
+        x: Tensor, index: Tensor, inverse: Tensor, empty: Tensor | None, lost: Tensor | None
+    ) -> Tensor:
+        """``x[index]``, zero in the rows ``empty``; row n of x stands at ``inverse.view(N, copies)[n]``.
+
+        The rows ``lost`` of x stand nowhere, whatever ``inverse`` says of them.
+        """
+        del inverse, lost
+        return _rows(x, index, empty)
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, Tensor], output: Tensor) -> None:
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, Tensor, Any, Any], output: Tensor) -> None:
         """Keep the way back."""
         del output
-        x, _, inverse = inputs
+        x, _, inverse, _, lost = inputs
         ctx.rows = x.shape[0]
-        ctx.save_for_backward(inverse)
+        ctx.save_for_backward(inverse, lost)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None, None]:
         """Sum the gradients of each row's copies."""
-        (inverse,) = ctx.saved_tensors
+        inverse, lost = ctx.saved_tensors
         copies = inverse.numel() // max(ctx.rows, 1)
-        back = gradient[inverse].view(ctx.rows, copies, gradient.shape[-1])
-        return (back.sum(1) if copies != 1 else back.squeeze(1)), None, None
+        back = _rows(gradient, inverse, lost if copies == 1 else None)
+        if copies != 1:
+            back = back.view(ctx.rows, copies, gradient.shape[-1]).sum(1)
+        return back, None, None, None, None
 
 
-def _take(x: Tensor, index: Tensor, inverse: Tensor) -> Tensor:
-    """``x[index]``; where no gradient is asked, a function with its own costs more than the indexing."""
+def _rows(x: Tensor, index: Tensor, empty: Tensor | None) -> Tensor:
+    rows = x.index_select(0, index)
+    return rows if empty is None else rows.index_fill_(0, empty, 0)
+
+
+def _take(
+    x: Tensor, index: Tensor, inverse: Tensor, *, empty: Tensor | None = None, lost: Tensor | None = None
+) -> Tensor:
+    """As `_Take`; where no gradient is asked, a function with its own costs more than the indexing."""
     if not torch.is_grad_enabled():
-        return x[index]
-    taken: Tensor = _Take.apply(x, index, inverse)  # type: ignore[no-untyped-call]
+        return _rows(x, index, empty)
+    taken: Tensor = _Take.apply(x, index, inverse, empty, lost)  # type: ignore[no-untyped-call]
     return taken
 
 
 def sort_by_expert(tokens: Tensor, plan: Dispatch) -> Tensor:
-    """Copy each of N tokens to its K places: ``[N, D] -> [N*K, D]``, sorted by expert."""
-    return _take(tokens, plan.source, plan.inverse)
+    """Copy each of N tokens to its K places: ``[N, D] -> [M, D]``, sorted by expert, filling rows zero."""
+    return _take(tokens, plan.source, plan.inverse, empty=plan.filling)
 
 
 def combine(outputs: Tensor, weights: Tensor, plan: Dispatch) -> Tensor:
     """Weighted sum of each token's K expert outputs.
 
     Args:
-        outputs: ``[N*K, D]`` in sorted order.
+        outputs: ``[M, D]`` in sorted order.
         weights: gate weights ``[N, K]``.
         plan: as `dispatch` made it.
 
@@ -96,6 +149,6 @@ def combine(outputs: Tensor, weights: Tensor, plan: Dispatch) -> Tensor:
         ``[N, D]`` in the type of the gate weights (float32 under autocast).
     """
     tokens, k = weights.shape
-    unsorted = _take(outputs, plan.inverse, plan.order)
+    unsorted = _take(outputs, plan.inverse, plan.order, lost=plan.filling)
     by_token = unsorted.view(tokens, k, outputs.shape[-1])  # [N, K, D]
     return (by_token * weights.unsqueeze(-1)).sum(1)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from m.experts.activation import apply_activation, is_gated
 from m.experts.config import Activation, ExpertsConfig
-from m.experts.dispatch import combine, dispatch, sort_by_expert
+from m.experts.dispatch import combine, dispatch, row_multiple, sort_by_expert
 from m.experts.matmul import grouped_matmul
 
 
@@ -91,10 +91,11 @@ class Experts(nn.Module):
         if self.config.kernel == "batched":
             return self._batched(tokens, experts, weights).to(tokens.dtype)
         dtype = autocast_type(tokens)
-        plan = dispatch(experts, self.n_experts)
-        sorted_tokens = sort_by_expert(tokens.to(dtype), plan)  # [N*K, D]
+        rows = row_multiple(experts.numel(), self.n_experts, dtype, tokens.device)
+        plan = dispatch(experts, self.n_experts, rows)
+        sorted_tokens = sort_by_expert(tokens.to(dtype), plan)  # [M, D]
         hidden = grouped_matmul(sorted_tokens, self.w_in.to(dtype), plan.counts, self.config.kernel)
-        hidden = apply_activation(hidden, self.config.activation)  # [N*K, F]
+        hidden = apply_activation(hidden, self.config.activation)  # [M, F]
         outputs = grouped_matmul(hidden, self.w_out.to(dtype), plan.counts, self.config.kernel)
         return combine(outputs, weights, plan).to(tokens.dtype)
 

@@ -47,7 +47,7 @@ def model_size(config: ModelConfig) -> ModelSize:
     one_expert = matrices * config.dim * experts.hidden_dim
     shared = matrices * config.dim * experts.shared_hidden_dim
     routing = 0 if router.is_dense else router_class(router.kind).parameter_count(config.dim, router)
-    attention = config.dim * config.head_dim * (2 * config.attention.n_heads + 2 * config.attention.kv_heads)
+    attention = config.dim * config.head_dim * (config.attention.n_heads + config.attention.projected_heads)
     embedding = (config.window * config.input_dim + 1) * config.dim
     head_outputs = config.head.prediction_steps * config.target_dim * 2
     head = config.dim * head_outputs
@@ -66,6 +66,9 @@ def model_size(config: ModelConfig) -> ModelSize:
         active_parameters=around + active,
         kv_values_per_token=config.attending_blocks * 2 * config.attention.kv_heads * config.head_dim,
         matmul_flops_per_token=2 * (embedding + head + modes + multiplied),
-        attention_flops_per_pair=config.attending_blocks * 4 * config.attention.n_heads * config.head_dim,
+        attention_flops_per_pair=config.attending_blocks
+        * 4
+        * config.attention.scored_heads
+        * config.head_dim,
         stride=config.stride,
     )

@@ -63,3 +63,17 @@ def test_a_cache_without_positions_is_refused():
     rope = rotation(torch.arange(3)[None], 4, 1e4, torch.float32)
     with pytest.raises(ValueError, match="needs the tokens' positions and a mask"):
         attention(torch.randn(1, 3, 16), rope, cache=object())
+
+
+@pytest.mark.parametrize("kv_heads", [4, 2, 1])
+def test_a_reach_of_one_token_is_full_attention_with_all_others_masked(kv_heads):
+    torch.manual_seed(0)
+    whole = CausalSelfAttention(16, AttentionConfig(n_heads=4, n_kv_heads=kv_heads)).double()
+    alone = CausalSelfAttention(16, AttentionConfig(n_heads=4, n_kv_heads=kv_heads, reach=1)).double()
+    with torch.no_grad():
+        alone.qkv.weight.copy_(whole.qkv.weight[-4 * kv_heads :])  # the values, which come last
+        alone.out.weight.copy_(whole.out.weight)
+    x = torch.randn(2, 7, 16, dtype=torch.float64)
+    rope = rotation(torch.arange(7)[None], 4, 1e4, torch.float64)
+    mask = torch.eye(7, dtype=torch.bool)[None, None]
+    torch.testing.assert_close(alone(x, rope), whole(x, rope, mask=mask), rtol=1e-12, atol=1e-12)

@@ -52,6 +52,30 @@ def test_loaded_model_gives_identical_outputs(model, path):
     assert (payload["step"], payload["metrics"], payload["metadata"]) == (7, {"loss": 1.5}, {"name": "x"})
 
 
+def test_queries_and_keys_that_nothing_sees_are_left_out_of_earlier_checkpoints(tmp_path):
+    # A reach of one token compares nothing; versions before this stored what would be compared.
+    torch.manual_seed(0)
+    config = from_dict(ModelConfig, CONFIG | {"attention": {"n_heads": 4, "n_kv_heads": 2, "reach": 1}})
+    model = MoESequenceRegressor(config).eval()
+    name = "blocks.1.attention.qkv.weight"
+    weights = dict(model.state_dict())
+    for key in [key for key in weights if key.endswith("qkv.weight")]:
+        unseen = torch.randn(6 * 8, 32)  # four query heads and two key heads of eight channels
+        weights[key] = torch.cat((unseen, weights[key]))
+    earlier = MoESequenceRegressor(config)
+    earlier.state_dict = lambda: weights  # type: ignore[method-assign]
+    save_model(tmp_path / "earlier.pt", earlier, config=to_dict(config))
+    loaded = load_model(tmp_path / "earlier.pt")
+    assert loaded.state_dict()[name].shape == (2 * 8, 32)
+    points = torch.randn(2, 16, config.input_dim)
+    with torch.no_grad():
+        assert torch.equal(loaded(points).distribution.location, model(points).distribution.location)
+    weights[name] = weights[name][1:]
+    save_model(tmp_path / "cut.pt", earlier, config=to_dict(config))
+    with pytest.raises(CheckpointError, match=r"blocks\.1\.attention\.qkv\.weight has shape \[63, 32\]"):
+        load_model(tmp_path / "cut.pt")
+
+
 def test_loading_leaves_the_random_generator_alone(path):
     torch.manual_seed(3)
     expected = torch.rand(4)

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from reference import naive_experts
 
 from m.experts import Experts, ExpertsConfig, FeedForward, grouped_matmul
-from m.experts.dispatch import combine, dispatch
+from m.experts import experts as experts_module
+from m.experts.dispatch import combine, dispatch, sort_by_expert
 from m.experts.matmul import grouped_mm_obstacle
 from m.moe.layer import MoELayer
 from m.routing import RouterConfig
@@ -112,6 +113,58 @@ def test_dispatch_is_a_permutation_that_combine_undoes(tokens, n_experts, top_k,
     values = torch.randn(tokens, 2, generator=generator)
     back = combine(values[plan.source], torch.ones(tokens, top_k), plan)
     torch.testing.assert_close(back, top_k * values)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.integers(0, 40), st.integers(1, 6), st.integers(1, 4), st.sampled_from([2, 4, 16]), st.integers(0, 99)
+)
+def test_runs_filled_up_change_no_number_and_no_gradient(tokens, n_experts, top_k, multiple, seed):
+    generator = torch.Generator().manual_seed(seed)
+    chosen = torch.randint(0, n_experts, (tokens, top_k), generator=generator)
+    values = torch.randn(tokens, 3, generator=generator, dtype=torch.float64, requires_grad=True)
+    weights = torch.rand(tokens, top_k, generator=generator, dtype=torch.float64, requires_grad=True)
+    factors = torch.rand(n_experts, 1, generator=generator, dtype=torch.float64, requires_grad=True)
+    found = []
+    for rows in (1, multiple):
+        plan = dispatch(chosen, n_experts, rows)
+        assert (plan.counts % rows == 0).all()
+        by_row = factors.repeat_interleave(plan.counts, 0)  # stands for each expert's network
+        sorted_values = sort_by_expert(values, plan)
+        if plan.filling is not None:
+            assert len(plan.filling) == len(sorted_values) - tokens * top_k
+            assert not sorted_values[plan.filling].any()
+        result = combine(sorted_values * by_row + by_row, weights, plan)
+        direction = torch.arange(result.numel(), dtype=torch.float64).view_as(result)
+        found.append((result, *torch.autograd.grad((result * direction).sum(), (values, weights, factors))))
+    expected = ((values[:, None] + 1) * factors[chosen] * weights[..., None]).sum(1)
+    torch.testing.assert_close(found[0][0], expected)
+    for plain, filled in zip(*found, strict=True):
+        torch.testing.assert_close(filled, plain, rtol=1e-12, atol=1e-12)
+
+
+def test_products_in_bf16_meet_few_numbers_of_rows(monkeypatch):
+    # A kernel is compiled for each number of rows; with as many as there are batches, none is found again.
+    seen = set()
+    original = experts_module.grouped_matmul
+
+    def noted(tokens, weights, counts, kernel):
+        seen.update(counts.tolist())
+        return original(tokens, weights, counts, kernel)
+
+    monkeypatch.setattr(experts_module, "grouped_matmul", noted)
+    experts = make_experts("auto", "swiglu", torch.float32)
+    for seed in range(30):
+        torch.manual_seed(seed)
+        chosen, weights = random_routing(400, 5, 2, torch.float32)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            experts(torch.randn(400, 8), chosen, weights)
+    assert len(seen) <= 6  # 160 +- 10 rows of an expert: 128 to 208 by sixteens
+    seen.clear()
+    chosen, weights = random_routing(3, 5, 2, torch.float32)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        experts(torch.randn(3, 8), chosen, weights)
+    assert sum(seen) <= 6, "filling up so few tokens would multiply the work"
 
 
 def test_grouped_mm_is_refused_by_name_where_it_cannot_work():
