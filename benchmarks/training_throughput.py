@@ -66,7 +66,7 @@ class Speeds(Callback):
         self.gemm.append(self._clock.gigaflops())
 
 
-def measure(experiment: ExperimentConfig, speeds: Speeds, steps: int) -> None:
+def measure(experiment: ExperimentConfig, speeds: Speeds | None, steps: int) -> None:
     """Train for ``steps`` optimizer steps through the loop that users run."""
     never = 10**9
     config = replace(
@@ -85,7 +85,7 @@ def measure(experiment: ExperimentConfig, speeds: Speeds, steps: int) -> None:
             config,
             output_dir=Path(folder),
             batch_metrics=lambda batch, output: motion_metrics(batch, output, experiment.dataset.time_step),
-            callbacks=(speeds,),
+            callbacks=() if speeds is None else (speeds,),
         ).fit()
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from m.attention.attention import CausalSelfAttention, causal_mask
 from m.attention.cache import KVCache
@@ -25,7 +26,7 @@ from m.moe.layer import MoELayer
 from m.moe.loss import sequence_loss
 from m.moe.request import ForecastRequest
 from m.routing.base import Router
-from m.routing.record import RoutingRecord
+from m.routing.record import LayerRouting, RoutingRecord
 
 if TYPE_CHECKING:
     from m.moe.forecast import Forecast
@@ -67,6 +68,7 @@ class MoESequenceRegressor(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
+        self.activation_checkpointing = False  # `TrainingConfig` has what it does
         self.embedding = WindowEmbedding(config.input_dim, config.window, config.window_gain, config.dim)
         self.blocks = nn.ModuleList(TransformerBlock(config, index) for index in range(config.n_layers))
         self.norm = nn.RMSNorm(config.dim, eps=config.norm_eps)
@@ -145,10 +147,19 @@ class MoESequenceRegressor(nn.Module):
         records = []
         for index, block in enumerate(self.blocks):
             layer_cache = cache.layers[index // self.config.attention.every] if cache is not None else None
-            x, record = block(x, rope, valid, positions=slots, mask=mask, cache=layer_cache)
+            x, record = self._run_block(block, x, rope, valid, positions=slots, mask=mask, cache=layer_cache)
             if record is not None:
                 records.append(record)
         return self.norm(x), RoutingRecord(tuple(records))
+
+    def _run_block(
+        self, block: nn.Module, *inputs: Any, **options: Any
+    ) -> tuple[Tensor, LayerRouting | None]:
+        again = self.activation_checkpointing and self.training and torch.is_grad_enabled()
+        result: tuple[Tensor, LayerRouting | None] = (
+            checkpoint(block, *inputs, use_reentrant=False, **options) if again else block(*inputs, **options)
+        )
+        return result
 
     def _mask(self, tokens: Tensor, cache: KVCache | None) -> Tensor | None:
         """Who sees whom, or None for the plain triangle."""

@@ -19,6 +19,7 @@ from m.training.config import TrainingConfig
 from m.training.ema import Ema
 from m.training.errors import NonFiniteLossError
 from m.training.interfaces import Batch, BatchMetrics, BatchSource, Evaluate, TrainableModel
+from m.training.memory import return_freed_memory
 from m.training.meter import StepMeter
 from m.training.optimizer import build_optimizer, set_learning_rate
 from m.training.precision import choose_precision
@@ -57,7 +58,8 @@ class Trainer:
 
     Raises:
         TypeError: the model lacks a method of `TrainableModel`.
-        ValueError: parameter kinds are missing or unknown.
+        ValueError: parameter kinds are missing or unknown, or ``config.activation_checkpointing`` asks for
+            what the model does not offer.
     """
 
     def __init__(
@@ -77,6 +79,8 @@ class Trainer:
         self.device = torch.device(device)
         self.model = model.to(self.device)
         self.config = config
+        if config.activation_checkpointing:
+            _save_memory(self.model)
         self.output_dir = Path(output_dir)
         self.precision = choose_precision(config.precision, self.device)
         self.progress = Progress()
@@ -330,6 +334,16 @@ class Trainer:
             output_dir=self.output_dir,
             config=self.config,
         )
+
+
+def _save_memory(model: nn.Module) -> None:
+    if not hasattr(model, "activation_checkpointing"):
+        raise ValueError(
+            f"training.activation_checkpointing is on, but {type(model).__name__} has no attribute of that "
+            "name; switch it off, or let the model read the attribute"
+        )
+    setattr(model, "activation_checkpointing", True)  # noqa: B010  (modules type their attributes as tensors)
+    return_freed_memory()
 
 
 def _parameter_kinds(model: nn.Module) -> Mapping[str, Any]:

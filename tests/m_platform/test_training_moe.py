@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from training_helpers import StopAt, assert_same, config, state_of
+from training_helpers import StopAt, TinyModel, assert_same, config, state_of
 
 from m.checkpoint import CheckpointError, load_checkpoint, load_model
 from m.config import from_dict, to_dict
@@ -87,3 +87,37 @@ def test_resuming_with_another_optimizer_is_refused(tmp_path, before, after):
     run(tmp_path, kind="topk", optimizer=before, callbacks=[StopAt(3)])
     with pytest.raises(CheckpointError, match=f"another optimizer.*{before} -> {after}"):
         run(tmp_path, kind="topk", optimizer=after, resume=True)
+
+
+@pytest.mark.parametrize("kind", ["topk", "sinkhorn", "dense"])
+def test_recomputed_activations_change_no_weight(tmp_path, kind):
+    run(tmp_path / "kept", kind=kind)
+    run(tmp_path / "again", kind=kind, activation_checkpointing=True)
+    kept, again = (load_checkpoint(tmp_path / name / "final_model.pt")["model"] for name in ("kept", "again"))
+    assert_same(again, kept)
+
+
+def kept_for_gradients(model: MoESequenceRegressor) -> int:
+    """Bytes that autograd holds of one loss."""
+    storages: dict[int, int] = {}
+
+    def note(tensor: torch.Tensor) -> torch.Tensor:
+        storages[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+        return tensor
+
+    path = torch.randn(64, 16, 3, generator=torch.Generator().manual_seed(0)).cumsum(1)
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        model.loss(SequenceBatch(path[:, :12], path))
+    return sum(storages.values())
+
+
+def test_recomputed_activations_are_not_kept():
+    model = MoESequenceRegressor(from_dict(ModelConfig, {**MODEL, "n_layers": 6}))
+    kept = kept_for_gradients(model)
+    model.activation_checkpointing = True
+    assert kept_for_gradients(model) < 0.35 * kept
+
+
+def test_a_model_that_cannot_recompute_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="activation_checkpointing is on, but TinyModel has no attribute"):
+        Trainer(TinyModel(), stream, config(activation_checkpointing=True), output_dir=tmp_path)
