@@ -139,7 +139,7 @@ def mixtral_experts(size: Size, ours: Experts, implementation: str) -> nn.Module
         num_experts_per_tok=size.top_k,
     )
     config._experts_implementation = implementation
-    experts = MixtralExperts(config)
+    experts: nn.Module = MixtralExperts(config)
     experts.gate_up_proj = nn.Parameter(ours.w_in.detach().transpose(1, 2).contiguous())
     experts.down_proj = nn.Parameter(ours.w_out.detach().transpose(1, 2).contiguous())
     return experts

@@ -32,9 +32,9 @@ class TrainingConfig:
         router_learning_rate_scale: learning rate of routers over that of the rest.
         expert_learning_rate_scale: learning rate of experts over that of the rest.
         accumulation_steps: micro-batches whose mean gradient makes one optimizer step.
-        activation_checkpointing: compute each block's inside again when its gradient is due, instead of keeping
-            it: a third more operations, and memory for one block in place of all (Chen et al. 2016, arXiv
-            1604.06174). The gradients are the same.
+        activation_checkpointing: compute the inside of each block again when its gradient is due, in place of
+            keeping it: a third more operations, and memory for one block in place of all (Chen et al. 2016,
+            arXiv 1604.06174). The gradients are the same.
         precision: "auto" takes bf16 autocast where the hardware multiplies bf16, else fp32.
         ema_decay: decay of the running mean of the weights that is evaluated and shipped; 0 is off.
         checkpoint_interval: optimizer steps between writes of the full training state.
