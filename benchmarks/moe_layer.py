@@ -36,6 +36,7 @@ TOKENS = (1, 8, 64, 512, 1024, 2048, 4096, 8192)
 IMPLEMENTATIONS = ("eager", "batched_mm", "grouped_mm")
 POOL = 64  # routings
 _BATCHED_LIMIT = 64  # tokens: batched_mm copies one expert's weights for every pair
+_KEPT_BYTES = 31 << 20  # glibc keeps freed blocks as large as the largest that was freed, up to 32 MB
 _MOST_SECONDS = 2.0  # of one contestant at one size
 _LEAST_REPEATS, _MOST_REPEATS = 5, 60
 
@@ -181,6 +182,11 @@ def run_once(module: nn.Module, work: Work, turn: int, *, backward: bool) -> flo
     return time.perf_counter() - began
 
 
+def keep_freed_memory() -> None:
+    """Let freed blocks stay with the process, as they do in a training, which has freed large ones before."""
+    torch.empty(_KEPT_BYTES, dtype=torch.uint8).fill_(0)
+
+
 def measure(size: Size, count: int, dtype: torch.dtype, *, backward: bool) -> dict[str, float]:
     """Median seconds of each contestant."""
     work, found = make_work(size, count, dtype), contestants(size, count, dtype)
@@ -244,6 +250,7 @@ def main() -> None:
     if arguments.expert_counts:
         counts, small = [4096], SIZES[1]
         sizes = [Size(small.name, small.dim, small.hidden, 2**power) for power in range(2, 8)]
+    keep_freed_memory()
     print(
         f"{'size':8s} {'E':>4s} {'type':5s} {'pass':19s} {'tokens':>6s} {'ours':>12s} {'limit':>7s} "
         f"{'loop':>8s} {'best of transformers':s}"

@@ -113,8 +113,13 @@ class _Take(torch.autograd.Function):
         copies = inverse.numel() // max(ctx.rows, 1)
         back = _rows(gradient, inverse, lost if copies == 1 else None)
         if copies != 1:
-            back = back.view(ctx.rows, copies, gradient.shape[-1]).sum(1)
+            back = _sum_copies(back.view(ctx.rows, copies, gradient.shape[-1]))
         return back, None, None, None, None
+
+
+def _sum_copies(rows: Tensor) -> Tensor:
+    """``[N, copies, D] -> [N, D]``; of two a plain sum, several times as fast as a reduction."""
+    return rows[:, 0] + rows[:, 1] if rows.shape[1] == 2 else rows.sum(1)
 
 
 def _rows(x: Tensor, index: Tensor, empty: Tensor | None) -> Tensor:
@@ -151,4 +156,4 @@ def combine(outputs: Tensor, weights: Tensor, plan: Dispatch) -> Tensor:
     tokens, k = weights.shape
     unsorted = _take(outputs, plan.inverse, plan.order, lost=plan.filling)
     by_token = unsorted.view(tokens, k, outputs.shape[-1])  # [N, K, D]
-    return (by_token * weights.unsqueeze(-1)).sum(1)
+    return _sum_copies(by_token * weights.unsqueeze(-1))
