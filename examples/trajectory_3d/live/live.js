@@ -3,7 +3,7 @@
 
 (() => {
   const {
-    byId, PALETTE, DASHES, SYMBOLS, FORECAST, GRID, LOG_AXIS, layout, draw, number, range, fill, scene,
+    byId, PALETTE, DASHES, SYMBOLS, FORECAST, GRID, LOG_AXIS, layout, draw, number, range, fill, useUnit, scene,
     heat, expertNames, forecastPaths,
   } = Plots;
   const MOST_COLUMNS = 300; // of a table over time
@@ -27,6 +27,7 @@
   };
   on("start", (event) => {
     run = event;
+    useUnit(run.unit);
     [steps, evaluations, snapshots, ended, following, best] = [[], [], [], null, true, null];
     prepare();
   });
@@ -120,8 +121,8 @@
       ["time so far", now ? clock(now.elapsed) : "-"],
       ["time left", ended ? ended : clock(secondsLeft())],
       ["windows a second", now ? Math.round(now.sequences_per_second).toLocaleString("en") : "-"],
-      ["position error, validation", judged ? number(judged.metrics.position_error) + " m" : "-"],
-      ["best so far", best ? `${number(best.metrics.position_error)} m at ${best.step.toLocaleString("en")}` : "-"],
+      ["position error, validation", judged ? `${number(judged.metrics.position_error)} ${run.unit}` : "-"],
+      ["best so far", best ? `${number(best.metrics.position_error)} ${run.unit} at ${best.step.toLocaleString("en")}` : "-"],
     ];
     byId("tiles").replaceChildren(...tiles.map(([name, value]) => {
       const tile = document.createElement("div");

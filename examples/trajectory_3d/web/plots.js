@@ -39,9 +39,12 @@ const Plots = (() => {
     for (const line of lines) byId(id).appendChild(document.createElement("li")).textContent = line;
   };
 
+  let unit = "m"; // of positions
+  const useUnit = (text) => (unit = text);
+
   const path3d = (points, name, style) => ({
     type: "scatter3d", name, x: column(points, 0), y: column(points, 1), z: column(points, 2), mode: "lines",
-    hovertemplate: "%{x:.3f}, %{y:.3f}, %{z:.3f} m<extra>" + name + "</extra>", ...style,
+    hovertemplate: "%{x:.3f}, %{y:.3f}, %{z:.3f} " + unit + "<extra>" + name + "</extra>", ...style,
   });
 
   /* Intervals as one line with gaps: a cross of three bars at every forecast point. */
@@ -70,14 +73,14 @@ const Plots = (() => {
     const half = range(3).map((axis) => 0.54 * Math.max(high[axis] - low[axis], 0.35 * longest));
     const middle = range(3).map((axis) => 0.5 * (low[axis] + high[axis]));
     const axis = (index, name) => ({
-      title: { text: name + " (m)" }, range: [middle[index] - half[index], middle[index] + half[index]],
+      title: { text: `${name} (${unit})` }, range: [middle[index] - half[index], middle[index] + half[index]],
       backgroundcolor: "#ffffff", gridcolor: GRID, showspikes: false,
     });
     const top = Math.max(...half);
     return {
       xaxis: axis(0, "x"), yaxis: axis(1, "y"), zaxis: axis(2, "z"), aspectmode: "manual",
       aspectratio: { x: (1.25 * half[0]) / top, y: (1.25 * half[1]) / top, z: (1.25 * half[2]) / top },
-      camera: { eye: { x: 0.95 * distance, y: -1.2 * distance, z: 0.75 * distance } },
+      camera: { eye: { x: 0.95 * distance, y: -1.2 * distance, z: 0.6 * distance }, center: { x: 0, y: 0, z: -0.15 * distance } },
     };
   };
 
@@ -100,6 +103,6 @@ const Plots = (() => {
 
   return {
     byId, PALETTE, DASHES, SYMBOLS, FORECAST, RIVAL, GRID, LOG_AXIS, PURPLE_ORANGE, layout, draw, number, fixed, percent,
-    range, fill, sentences, path3d, strung, scene, forecastPaths, heat, expertNames,
+    range, fill, sentences, useUnit, path3d, strung, scene, forecastPaths, heat, expertNames,
   };
 })();
