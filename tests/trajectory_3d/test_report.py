@@ -152,7 +152,7 @@ def test_claims_fit_one_type_and_one_point(windows):
     one = replace(one, targets=one.targets[:, :1])
     text = " ".join(skill_claims(evaluate(standard_baselines()[1:2], one)))
     assert "over the next point (" in text
-    assert "Only windows of one motion type: lorenz motion" in text
+    assert "All motion is lorenz: the error is " in text
     assert "1 points" not in text
     assert "e+" not in text
 

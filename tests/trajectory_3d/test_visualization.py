@@ -73,6 +73,8 @@ def test_forecast_picture_draws_the_given_paths(forecast_figure, windows):
         assert len(axes.patches) == HORIZON  # one 80 % ellipse per point
     in_space = [np.stack(line.get_data_3d(), axis=-1) for line in space.lines]
     assert any(np.array_equal(data, truth) for data in in_space)
+    forecast_figure.draw_without_rendering()
+    assert len(space.collections[0].get_paths()) == 12 * (HORIZON - 1)  # faces of the tube of 80 %
     times, distances = error.lines[0].get_xydata().T
     np.testing.assert_allclose(times, DT * np.arange(1, HORIZON + 1))
     np.testing.assert_allclose(distances, np.linalg.norm(guess - truth, axis=-1))

@@ -3,7 +3,7 @@
 
 (() => {
   const {
-    byId, PALETTE, DASHES, SYMBOLS, FORECAST, GRID, LOG_AXIS, layout, draw, number, range, fill, useUnit, scene,
+    byId, PALETTE, DASHES, SYMBOLS, FORECAST, GRID, logAxis, layout, draw, number, range, fill, useUnit, scene,
     heat, expertNames, forecastPaths,
   } = Plots;
   const MOST_COLUMNS = 300; // of a table over time
@@ -153,7 +153,7 @@
     const text = y + (scale ? ", log scale" : "");
     draw(id, traces, keeping(layout(title, x, text, {
       xaxis: { title: { text: x }, gridcolor: GRID, zeroline: false, automargin: true, rangemode: "tozero" }, showlegend: true,
-      yaxis: { title: { text }, ...(scale ? LOG_AXIS : { gridcolor: GRID, zeroline: false, automargin: true }), ...from }, ...more,
+      yaxis: { title: { text }, ...(scale ? logAxis(traces.flatMap((trace) => trace.y)) : { gridcolor: GRID, zeroline: false, automargin: true }), ...from }, ...more,
     }), title));
   };
 
@@ -190,7 +190,7 @@
     if (!snapshot || !run.windows.length) return;
     const index = Number(byId("window").value), window = run.windows[index], now = snapshot.forecasts[index];
     byId("moment-step").textContent = snapshot.step.toLocaleString("en");
-    const space = { ...scene([window.context, window.truth], 1.45), uirevision: index }; // the paths', so that it never jumps
+    const space = { ...scene([window.context, window.truth], 1.35), uirevision: index }; // the paths', so that it never jumps
     draw("forecast", forecastPaths({ ...window, ...now }, "forecast"), keeping(layout(`${window.type}, after step ${snapshot.step.toLocaleString("en")}`, "", "", {
       scene: space, margin: { l: 0, r: 0, t: 45, b: 0 }, legend: { orientation: "h", y: 0 },
     }), index));

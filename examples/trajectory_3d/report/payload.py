@@ -85,9 +85,12 @@ def skill_claims(result: EvaluationResult) -> list[str]:
     gns = {kind: scores.skill.gn for kind, scores in subject.groups.items() if kind != MIXED}
     worst = max((kind for kind, gn in gns.items() if math.isfinite(gn)), key=gns.__getitem__, default=None)
     if worst is not None:
-        which = "Hardest for its size is" if len(gns) > 1 else "Only windows of one motion type:"
         share = f"{100 * gns[worst]:.2g}" if gns[worst] < 1 else f"{100 * gns[worst]:.0f}"
-        sentences.append(f"{which} {worst} motion: its error is {share} % of the spread.")
+        sentences.append(
+            f"Hardest for its size is {worst} motion: its error is {share} % of the spread."
+            if len(gns) > 1
+            else f"All motion is {worst}: the error is {share} % of the spread."
+        )
     return sentences
 
 

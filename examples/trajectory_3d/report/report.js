@@ -3,7 +3,7 @@
 
 (() => {
   const {
-    byId, PALETTE, DASHES, SYMBOLS, FORECAST, RIVAL, GRID, LOG_AXIS, PURPLE_ORANGE, layout, draw, number, fixed, percent,
+    byId, PALETTE, DASHES, SYMBOLS, FORECAST, RIVAL, GRID, logAxis, PURPLE_ORANGE, layout, draw, number, fixed, percent,
     range, fill, sentences, useUnit, path3d, strung, scene, forecastPaths, heat, expertNames,
   } = Plots;
   const data = JSON.parse(byId("data").textContent);
@@ -95,7 +95,7 @@
     const drawn = traces.flatMap((trace) => trace.y).filter((y) => y !== null);
     const scale = drawn.every((y) => y > 0) && Math.max(...drawn) > 20 * Math.min(...drawn) ? "log" : "linear";
     const label = metric.replaceAll("_", " ") + (spec.unit ? ` (${spec.unit})` : "");
-    draw("by-type", traces, layout(`${label} by motion type`, "", label + (scale === "log" ? ", log scale" : ""), { barmode: "group", yaxis: { title: { text: label }, ...(scale === "log" ? LOG_AXIS : { gridcolor: GRID, automargin: true }) } }));
+    draw("by-type", traces, layout(`${label} by motion type`, "", label + (scale === "log" ? ", log scale" : ""), { barmode: "group", yaxis: { title: { text: label }, ...(scale === "log" ? logAxis(drawn) : { gridcolor: GRID, automargin: true }) } }));
     byId("metric-note").textContent = `${label}: ${spec.description.replace(/\.$/, "")}. ${spec.better === "neither" || !spec.better ? "" : spec.better + " is better."} Bars span 95 % bootstrap intervals where stated.`;
   };
 
@@ -106,7 +106,7 @@
       x: times, y: one.groups[group].error_per_step, name: one.name, mode: "lines+markers",
       line: { color: PALETTE[index % PALETTE.length], dash: DASHES[index % DASHES.length] }, marker: { size: 5, symbol: SYMBOLS[index % 5] },
     }));
-    draw("by-step", traces, layout(`Mean distance to the true position, ${group}`, "time ahead (s)", `${scores.unit}, log scale`, { yaxis: { title: { text: `${scores.unit}, log scale` }, ...LOG_AXIS } }));
+    draw("by-step", traces, layout(`Mean distance to the true position, ${group}`, "time ahead (s)", `${scores.unit}, log scale`, { yaxis: { title: { text: `${scores.unit}, log scale` }, ...logAxis(traces.flatMap((trace) => trace.y)) } }));
   };
 
   fill(byId("metric"), [["gn", "gn"], ...scores.metrics.map((spec) => [spec.name, spec.name.replaceAll("_", " ")])]).onchange = drawByType;
