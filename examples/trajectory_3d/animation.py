@@ -43,6 +43,7 @@ from examples.trajectory_3d.figure_style import (
     whole_file,
 )
 from examples.trajectory_3d.forecasters import PathForecast
+from examples.trajectory_3d.interval_tube import FAN, tube
 from examples.trajectory_3d.metrics import position_error
 from m.config import ConfigError
 
@@ -52,8 +53,6 @@ FRAME_MILLISECONDS = 80  # GIF counts in hundredths of a second
 MOST_FRAMES = 90  # that move; about seven seconds
 DPI = 90
 _LAST_FRAME_HELD = 12
-_TUBE_SIDES = 12
-_FAN = "#F3D2B8"  # vermillion on white, not translucent: where its parts overlap it stays one shape
 _EARLIER_GREY = "#CFCFCF"  # observed, but out of the forecaster's sight
 
 
@@ -340,7 +339,7 @@ class _SpacePanel:
     def __init__(self, axes: Any, journey: _Journey, speed: float) -> None:
         axes.computed_zorder = False  # else a line's place in the stack changes from frame to frame
         self._journey = journey
-        self._tube = Poly3DCollection([], facecolor=_FAN, edgecolor="none")
+        self._tube = Poly3DCollection([], facecolor=FAN, edgecolor="none")
         axes.add_collection3d(self._tube)
         self._paths = _Paths(axes, (0, 1, 2), size=4.0)
         frame_3d(axes, [journey.path, journey.observed], zoom=1.0)
@@ -364,7 +363,7 @@ class _CloserPanel:
         self._journey = journey
         self._columns = sorted(np.argsort(np.ptp(journey.path, axis=0))[-2:].tolist())
         self._ellipses = [
-            axes.add_patch(Ellipse((0, 0), 0, 0, color=_FAN, linewidth=0)) for _ in range(journey.horizon)
+            axes.add_patch(Ellipse((0, 0), 0, 0, color=FAN, linewidth=0)) for _ in range(journey.horizon)
         ]
         self._paths = _Paths(axes, self._columns, size=5.5)
         self._low, self._high = self._windows()
@@ -426,37 +425,6 @@ class _ErrorPanel:
         return [self._line, self._newest]
 
 
-def tube(centre: FloatArray, low: FloatArray, high: FloatArray) -> list[FloatArray]:
-    """The skin of a path's interval: around each point, its interval ellipsoid cut across the path.
-
-    Args:
-        centre: the path, [H, 3] metres.
-        low: lower end of each coordinate, [H, 3] metres.
-        high: upper end, [H, 3] metres.
-
-    Returns:
-        Quadrilaterals between neighbouring points, each [4, 3]; none for a path of one point.
-    """
-    if len(centre) < 2:
-        return []
-    along = np.gradient(centre, axis=0)  # [H, 3]
-    aside = np.eye(3)[np.argmin(np.ptp(centre, axis=0))]  # the axis along which the path moves least
-    first = _unit(np.cross(along, aside))
-    second = _unit(np.cross(along, first))
-    angle = np.linspace(0.0, 2.0 * np.pi, _TUBE_SIDES + 1)[:, None, None]
-    towards = np.cos(angle) * first + np.sin(angle) * second  # [sides + 1, H, 3]
-    half = np.maximum((high - low) / 2, 1e-9)
-    radius = 1.0 / np.maximum(np.linalg.norm(towards / half, axis=-1, keepdims=True), 1e-9)
-    rings = (low + high) / 2 + radius * towards
-    corners = np.stack([rings[:-1, :-1], rings[1:, :-1], rings[1:, 1:], rings[:-1, 1:]], axis=2)
-    return list(corners.reshape(-1, 4, 3))
-
-
-def _unit(vectors: FloatArray) -> FloatArray:
-    lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
-    return np.asarray(vectors / np.maximum(lengths, 1e-12))
-
-
 def _legend(journey: _Journey) -> list[Any]:
     def dots(label: str, color: str, mark: str = ".") -> Line2D:
         return Line2D([], [], linestyle="none", marker=mark, color=color, label=label)
@@ -470,5 +438,5 @@ def _legend(journey: _Journey) -> list[Any]:
                label=f"forecast, next {journey.horizon} points"),
     ]  # fmt: skip
     if journey.interval(journey.first) is not None:
-        handles.append(Patch(color=_FAN, linewidth=0, label="80 % interval per axis"))
+        handles.append(Patch(color=FAN, linewidth=0, label="80 % interval per axis"))
     return handles

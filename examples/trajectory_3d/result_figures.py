@@ -43,10 +43,11 @@ def plot_training_progress(history: Sequence[Record], unit: str = "m") -> Figure
     Args:
         history: records in the order written, each with "step". A record with "learning_rate" is of training
             (also "loss", "expert_load" as shares [layers][experts], "sequences_per_second"); others are of
-            evaluation. Metrics ("loss", "position_error", "velocity_error", "acceleration_error") stand in
-            the record itself or in its "metrics", those of evaluation also by motion type
-            ("position_error/<type>") and those of experts (`validation_metrics`). A series that no record
-            has is marked 'not recorded'.
+            evaluation. A training record's metric "final_nll" is drawn in place of its loss: it is what
+            validation calls the loss. Metrics ("loss", "position_error", "velocity_error",
+            "acceleration_error") stand in the record itself or in its "metrics", those of evaluation also by
+            motion type ("position_error/<type>") and those of experts (`validation_metrics`). A series that
+            no record has is marked 'not recorded'.
         unit: of positions.
     """
     unit = unit_label(unit)
@@ -55,7 +56,7 @@ def plot_training_progress(history: Sequence[Record], unit: str = "m") -> Figure
     figure = new_figure(17.0, 10.5, "Training progress")
     grid = figure.add_gridspec(3, 4, height_ratios=[1.0, 1.0, 1.3])
     panels = (
-        ("loss", "loss"),
+        ("loss", "negative log-likelihood (nats per coordinate)"),
         ("position_error", f"position error ({unit})"),
         ("velocity_error", f"velocity error ({unit}/s)"),
         ("acceleration_error", f"acceleration error ({unit}/s$^2$)"),
@@ -64,7 +65,7 @@ def plot_training_progress(history: Sequence[Record], unit: str = "m") -> Figure
     )
     places = [(0, 0), (0, 1), (0, 2), (0, 3), (1, 2), (1, 3)]
     for (key, label), (row, column) in zip(panels, places, strict=True):
-        _draw_series(figure.add_subplot(grid[row, column]), key, label, train, validation)
+        _draw_series(figure.add_subplot(grid[row, column]), key, label, _as_validated(train), validation)
     by_type = figure.add_subplot(grid[1, 0])
     _draw_family(by_type, "position_error/", f"position error by motion type ({unit})", validation)
     known = figure.add_subplot(grid[1, 1])
@@ -142,6 +143,13 @@ def _draw_family(
     axes.set_xlabel("step")
     axes.legend(frameon=False, fontsize=8, ncols=2)
     tidy(axes)
+
+
+def _as_validated(train: Sequence[Record]) -> list[Record]:
+    """Training records whose loss is what validation calls so: that which is minimised has more terms."""
+    return [
+        {**each, "loss": (each.get("metrics") or {}).get("final_nll", each.get("loss"))} for each in train
+    ]
 
 
 def _series(records: Sequence[Record], key: str) -> tuple[list[float], list[float]]:

@@ -13,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Ellipse
+from mpl_toolkits.mplot3d.art3d import Poly3DCollection
 
 from examples.trajectory_3d.evaluation import INTERVAL_LEVELS
 from examples.trajectory_3d.figure_style import (
@@ -37,6 +38,7 @@ from examples.trajectory_3d.figure_style import (
     tidy,
 )
 from examples.trajectory_3d.forecasters import FloatArray, IntArray, PathForecast
+from examples.trajectory_3d.interval_tube import FAN, tube
 from examples.trajectory_3d.recordings.units import unit_label
 from examples.trajectory_3d.result_figures import plot_metrics_comparison, plot_training_progress
 
@@ -95,9 +97,10 @@ def plot_forecast(
     grid = figure.add_gridspec(2, 3, width_ratios=[1.5, 1.0, 1.0], height_ratios=[1.25, 1.0])
     view = add_3d_axes(figure, grid[:, 0], unit)
     guess = forecast.mean[0]
+    _draw_tube(view, forecast)
     _draw_paths(view, context, truth, guess, (0, 1, 2))
     _draw_experts(view, guess, forecast.expert_ids, (0, 1, 2))
-    frame_3d(view, [context, *known, guess])
+    frame_3d(view, [context, *known, guess, *_interval(forecast)], zoom=0.95)
     view.set_title("whole window", fontsize=10)
     recent = context[-2 * len(guess) :]  # the projections look closer
     for column, plane in ((1, (0, 1)), (2, (0, 2))):
@@ -143,13 +146,14 @@ def plot_prediction_grid(
     """
     _check_windows(labels, context, truth, forecast)
     figure = new_figure(3.3 * max(len(labels), 2), 6.4, title)
+    figure.set_layout_engine("constrained", rect=(0.0, 0.0, 0.97, 1.0))  # no engine sees a view's z label
     grid = figure.add_gridspec(2, len(labels), height_ratios=[1.9, 1.0])
     for column, label in enumerate(labels):
         window = forecast.select([column])
         _check_window(context[column], truth[column], window)
         view = add_3d_axes(figure, grid[0, column], unit)
         _draw_paths(view, context[column], truth[column], window.mean[0], (0, 1, 2))
-        frame_3d(view, [context[column], truth[column], window.mean[0]])
+        frame_3d(view, [context[column], truth[column], window.mean[0]], zoom=0.88)
         view.set_title(label, fontsize=11)
         axes = figure.add_subplot(grid[1, column])
         _draw_error_curve(axes, truth[column], window.mean[0], dt, unit_label(unit))
@@ -255,7 +259,7 @@ def plot_motion_types(paths: Mapping[str, FloatArray], dt: float) -> Figure:
         for path, color in zip(shown, PALETTE, strict=False):
             view.plot(*path.T, color=color, linewidth=1.6)
             view.scatter(*path[:1].T, color=color, s=18, depthshade=False)
-        frame_3d(view, [shown])
+        frame_3d(view, [shown], zoom=0.92)
         view.set_title(f"{name}, {dt * (examples.shape[1] - 1):.3g} s", fontsize=11)
     _draw_speeds(figure.add_subplot(cells[-1]), paths, dt)
     return figure
@@ -350,6 +354,15 @@ def _interval(forecast: PathForecast) -> list[FloatArray]:
     quantiles = forecast.quantiles or {}
     stated = all(level in quantiles for level in INTERVAL_LEVELS)
     return [quantiles[level][0] for level in INTERVAL_LEVELS] if stated else []
+
+
+def _draw_tube(axes: Any, forecast: PathForecast) -> None:
+    """Draw the 80 % interval in space as a tube below everything else, where it is stated."""
+    ends = _interval(forecast)
+    if ends:
+        axes.computed_zorder = False  # what is drawn later lies above
+        skin = tube(forecast.mean[0], *ends)
+        axes.add_collection3d(Poly3DCollection(skin, facecolor=FAN, edgecolor="none"))
 
 
 def _draw_intervals(axes: Axes, forecast: PathForecast, plane: tuple[int, int]) -> None:

@@ -14,10 +14,11 @@ from matplotlib import animation as matplotlib_animation
 from PIL import Image
 
 from examples.trajectory_3d import animation, demo
-from examples.trajectory_3d.animation import animate_forecasts, animation_suffix, save_animation, tube
+from examples.trajectory_3d.animation import animate_forecasts, animation_suffix, save_animation
 from examples.trajectory_3d.baselines import constant_acceleration
 from examples.trajectory_3d.dataset_config import DatasetConfig
 from examples.trajectory_3d.forecasters import PathForecast
+from examples.trajectory_3d.interval_tube import tube
 from examples.trajectory_3d.metrics import position_error
 from m.config import ConfigError
 

@@ -1,5 +1,6 @@
 """Choosing a model at a terminal: keys as a user presses them, and what happens without a terminal."""
 
+import io
 import os
 import pty
 import subprocess
@@ -9,8 +10,10 @@ from pathlib import Path
 
 import pytest
 from prompt_toolkit.application import create_app_session
+from prompt_toolkit.data_structures import Size
 from prompt_toolkit.input import create_pipe_input
 from prompt_toolkit.output import DummyOutput
+from prompt_toolkit.output.vt100 import Vt100_Output
 
 from examples.trajectory_3d.cli.chooser import choose, make_application
 from examples.trajectory_3d.cli.evaluate import main
@@ -50,6 +53,36 @@ def test_keys_choose(keys, expected):
 def test_ctrl_c_interrupts():
     with pytest.raises(KeyboardInterrupt):
         press("\x03")
+
+
+def on_screen(application):
+    screen = application.renderer.last_rendered_screen
+    rows = (screen.data_buffer[row] for row in range(screen.height))
+    return ["".join(row[column].char for column in range(80)).rstrip() for row in rows]
+
+
+@pytest.mark.parametrize("rows", [3, 8, 24])
+def test_in_a_long_list_the_chosen_entry_and_the_hint_stay_in_sight(rows):
+    output = Vt100_Output(io.StringIO(), lambda: Size(rows=rows, columns=80))
+    drawn = []  # the screen, after every step
+
+    def after_drawing(application):
+        if application.is_done:  # all is erased
+            return
+        drawn.append(on_screen(application))
+        if len(drawn) == 2:
+            pipe.send_text(ENTER)
+
+    with create_pipe_input() as pipe, create_app_session(input=pipe, output=output):
+        pipe.send_text("30" + DOWN)
+        application = make_application("Which?", [f"model {i}" for i in range(1, 41)])
+        application.after_render += after_drawing
+        assert application.run() == 30
+    for screen in drawn:
+        assert len(screen) <= rows
+        assert "Enter takes it" in screen[-1]
+    assert drawn[0][1] == ">  1  model 1"
+    assert "> 31  model 31" in drawn[-1]
 
 
 def test_nothing_to_choose_from_is_refused():

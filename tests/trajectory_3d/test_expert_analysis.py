@@ -1,5 +1,7 @@
 """The analysis of experts: planted routers must show, and counts agree with loops over tokens."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -14,6 +16,7 @@ from examples.trajectory_3d.experts.analysis import (
 )
 from examples.trajectory_3d.experts.collect import LayerTable, RoutingTable, collect_routing
 from examples.trajectory_3d.experts.lesions import Lesions, measure_lesions
+from examples.trajectory_3d.experts.summary import partner_shares, to_json, worth_claims
 from examples.trajectory_3d.metrics import position_error
 from examples.trajectory_3d.windows import evaluation_windows
 from m.experts import ExpertsConfig
@@ -129,6 +132,46 @@ def test_agreement_is_the_rank_correlation_of_serving_and_harm():
     assert lesions.agreement(0) == pytest.approx(np.corrcoef([4, 1.5, 1.5, 3], [4, 1, 2, 3])[0, 1])
     flat = Lesions(("a", "b"), np.ones(2), np.ones((1, 2, 2)), served)
     assert np.isnan(flat.agreement(0))
+
+
+def test_partners_are_counted_token_by_token(windows):
+    model = make_model()
+    analysis = analyse_experts(model, windows)
+    assert analysis is not None
+    layer, chosen = analysis.layers[1], analysis.routing.layers[1].experts.reshape(-1, 2).tolist()
+    shares = partner_shares(layer)
+    for first in range(4):
+        tokens = [pair for pair in chosen if first in pair]
+        for second in set(range(4)) - {first}:
+            expected = sum(second in pair for pair in tokens) / len(tokens) if tokens else np.nan
+            np.testing.assert_allclose(shares[first, second], expected)
+    assert np.isnan(np.diag(shares)).all()
+    assert to_json(analysis)["layers"][1]["together_shares"][0][0] is None
+    alone = analyse_experts(make_model(top_k=1), windows)
+    assert alone is not None
+    assert to_json(alone)["layers"][0]["together_shares"] is None
+    with pytest.raises(ValueError, match="top-1"):
+        partner_shares(alone.layers[0])
+
+
+@pytest.mark.parametrize(
+    ("harm", "said"),
+    [
+        ([[[0.5, 0.1], [0.0, 0.2]]], "Who serves a type more is missed more by it: rank correlation 1.00."),
+        ([[[0.0, 0.1], [0.5, 0.05]]], "Who serves a type more is hardly missed more by it: rank correlation"),
+        ([[[0.5, 0.1], [0.0, 0.2]], [[0.0, 0.1], [0.5, 0.05]]], "In some layers only, who serves"),
+        ([[[0.0, 0.0], [-0.1, 0.005]]], "No expert is missed"),
+    ],
+)
+def test_what_is_said_of_worth_follows_the_numbers(windows, harm, said):
+    analysis = analyse_experts(make_model(), windows)
+    assert analysis is not None
+    served = np.array([[[0.9, 0.2], [0.1, 0.8]]] * len(harm))
+    lesions = Lesions(("helical", "lorenz"), np.ones(2), 1.0 + np.array(harm), served)
+    layers = analysis.layers[: len(harm)]
+    claims = " ".join(worth_claims(replace(analysis, lesions=lesions, layers=layers)))
+    assert said in claims
+    assert claims.count("missed more") == (said != "No expert is missed")
 
 
 def random_table(experts: int, top_k: int, seed: int = 0) -> LayerTable:

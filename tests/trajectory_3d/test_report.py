@@ -147,6 +147,31 @@ def test_claims_are_those_of_the_numbers(written):
     assert f"on {ahead} of 2 motion types" in text
 
 
+def test_claims_fit_one_type_and_one_point(windows):
+    one = windows.select(windows.groups()["lorenz"])
+    one = replace(one, targets=one.targets[:, :1])
+    text = " ".join(skill_claims(evaluate(standard_baselines()[1:2], one)))
+    assert "over the next point (" in text
+    assert "All motion is lorenz: the error is " in text
+    assert "1 points" not in text
+    assert "e+" not in text
+
+
+def test_claims_without_a_model_name_the_best_baseline(windows):
+    result = evaluate(standard_baselines(), windows)
+    text = " ".join(skill_claims(result))
+    assert f"Best of 3 classical forecasters: {result.best_baseline(MIXED).name}, " in text
+    assert "ahead of all baselines" not in text
+
+
+def test_positions_are_in_the_unit_of_the_windows(tmp_path, model, windows):
+    write(tmp_path, model, replace(windows, unit="mm"))
+    dom, log = open_in_browser((tmp_path / "report.html").as_uri())
+    assert_no_console_error(log)
+    assert re.search(r'class="number">[\d.]+ mm<', dom)
+    assert not re.search(r"[\d.]+ m[<. ]", dom[dom.index("<main>") : dom.index("</main>")])
+
+
 def test_paths_are_shown_in_the_frame_of_their_motion(model, windows):
     ours = in_own_frame(model, windows.context)
     np.testing.assert_allclose(ours[:, -1], 0.0, atol=1e-9)
@@ -175,6 +200,10 @@ def test_it_opens_in_a_browser_without_an_error(written):
     assert 'data-ready="yes"' in dom
     assert dom.count('class="js-plotly-plot"') + dom.count("js-plotly-plot") >= 12
     assert "Switching off expert" in dom
+    for part in ("which experts serve one token together", "Best expert of layer", "How sure the router is"):
+        assert part in dom
+    assert "<th>variation</th>" in dom
+    assert dom.count("<tr>") == 3  # a heading, and two layers
 
 
 def test_without_experts_it_shows_the_rest(tmp_path, model, windows):

@@ -73,6 +73,8 @@ def test_forecast_picture_draws_the_given_paths(forecast_figure, windows):
         assert len(axes.patches) == HORIZON  # one 80 % ellipse per point
     in_space = [np.stack(line.get_data_3d(), axis=-1) for line in space.lines]
     assert any(np.array_equal(data, truth) for data in in_space)
+    forecast_figure.draw_without_rendering()
+    assert len(space.collections[0].get_paths()) == 12 * (HORIZON - 1)  # faces of the tube of 80 %
     times, distances = error.lines[0].get_xydata().T
     np.testing.assert_allclose(times, DT * np.arange(1, HORIZON + 1))
     np.testing.assert_allclose(distances, np.linalg.norm(guess - truth, axis=-1))
@@ -189,10 +191,12 @@ def training_records():
 def test_training_progress_draws_both_series_and_says_what_is_missing():
     figure = plot_training_progress(training_records())
     panels = {axes.get_title(): axes for axes in figure.axes}
-    training, validation = panels["loss"].lines
+    training, validation = panels["negative log-likelihood (nats per coordinate)"].lines
     np.testing.assert_allclose(training.get_xydata(), [[10, 0.2], [20, 0.1], [30, 2 / 30]])
     np.testing.assert_allclose(validation.get_xydata(), [[30, 0.5]])
-    assert panels["loss"].get_yscale() == "linear"  # a log-likelihood may turn negative any step
+    assert (
+        panels["negative log-likelihood (nats per coordinate)"].get_yscale() == "linear"
+    )  # a log-likelihood may turn negative any step
     assert panels["position error (m)"].get_yscale() == "log"
     assert [text.get_text() for text in panels["velocity error (m/s)"].texts] == ["not recorded"]
     assert len(panels["windows per second"].lines) == 1
@@ -200,6 +204,14 @@ def test_training_progress_draws_both_series_and_says_what_is_missing():
     np.testing.assert_allclose(
         load.collections[0].get_array(), np.repeat([[2, 2, 0, 0, 1, 1, 1, 1]], 3, axis=0).T
     )
+
+
+def test_training_progress_compares_one_likelihood():
+    """The loss of training has terms that validation has not: routers' losses and a weight on distances."""
+    records = training_records()
+    records[1]["metrics"] = {"final_nll": -0.7}
+    figure = plot_training_progress(records)
+    np.testing.assert_allclose(figure.axes[0].lines[0].get_ydata(), [0.2, -0.7, 2 / 30])
 
 
 def test_training_progress_survives_empty_and_negative_histories():

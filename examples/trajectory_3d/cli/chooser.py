@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from m.config import ConfigError
@@ -42,14 +42,32 @@ def make_application(title: str, entries: Sequence[str]) -> Application[int | No
     """
     # Imported here: other uses of the commands need none of it.
     from prompt_toolkit.application import Application  # noqa: PLC0415
-    from prompt_toolkit.layout import FormattedTextControl, Layout, Window  # noqa: PLC0415
+    from prompt_toolkit.data_structures import Point  # noqa: PLC0415
+    from prompt_toolkit.layout import (  # noqa: PLC0415
+        Dimension,
+        FormattedTextControl,
+        HSplit,
+        Layout,
+        Window,
+    )
 
     if not entries:
         raise ValueError("there is nothing to choose from")
-    chooser = _Chooser(title, tuple(entries))
-    control = FormattedTextControl(chooser.render, focusable=True, show_cursor=False)
+    chooser = _Chooser(tuple(entries))
+    listing = FormattedTextControl(
+        chooser.render,
+        focusable=True,
+        show_cursor=False,
+        get_cursor_position=lambda: Point(0, chooser.place),  # a list longer than the terminal scrolls to it
+    )
+
+    def line(text: str | Callable[[], str], style: str) -> Window:
+        height = Dimension(min=0, max=1, preferred=1)  # a terminal of very few lines shows the list alone
+        return Window(FormattedTextControl(text), height=height, style=style)
+
+    rows = [line(title, "bold"), Window(listing, wrap_lines=False, dont_extend_height=True)]
     return Application(
-        layout=Layout(Window(control, wrap_lines=False)),
+        layout=Layout(HSplit([*rows, line(chooser.hint, "italic")]), focused_element=listing),
         key_bindings=chooser.keys(),
         full_screen=False,
         erase_when_done=True,
@@ -59,20 +77,28 @@ def make_application(title: str, entries: Sequence[str]) -> Application[int | No
 class _Chooser:
     """Which entry is under the cursor, and what keys do. Entries are numbered from 1."""
 
-    def __init__(self, title: str, entries: tuple[str, ...]) -> None:
-        self._title = title
+    def __init__(self, entries: tuple[str, ...]) -> None:
         self._entries = entries
         self._place = 0
         self._typed = ""
 
+    @property
+    def place(self) -> int:
+        """Index of the entry under the cursor."""
+        return self._place
+
+    def hint(self) -> str:
+        return HINT + (f"   [{self._typed}]" if self._typed else "")
+
     def render(self) -> StyleAndTextTuples:
         width = len(str(len(self._entries)))
-        lines: StyleAndTextTuples = [("bold", f"{self._title}\n")]
+        lines: StyleAndTextTuples = []
         for index, entry in enumerate(self._entries):
             chosen = index == self._place
             mark = ">" if chosen else " "
-            lines.append(("reverse" if chosen else "", f"{mark} {index + 1:>{width}}  {entry}\n"))
-        return [*lines, ("italic", HINT + (f"   [{self._typed}]" if self._typed else ""))]
+            end = "" if index == len(self._entries) - 1 else "\n"
+            lines.append(("reverse" if chosen else "", f"{mark} {index + 1:>{width}}  {entry}{end}"))
+        return lines
 
     def keys(self) -> KeyBindings:
         from prompt_toolkit.key_binding import KeyBindings  # noqa: PLC0415

@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from examples.trajectory_3d.arrays import FloatArray
+from examples.trajectory_3d.arrays import Float64Array, FloatArray
 from examples.trajectory_3d.experts.analysis import ExpertAnalysis, LayerAnalysis
 from examples.trajectory_3d.experts.contingency import Contingency
 
 Rows = list[list[str]]
 MOTION = "motion type"
 SIGNIFICANT = 0.01
+AGREES = 0.3  # least rank correlation of serving and being missed that is called one
 
 
 def to_json(analysis: ExpertAnalysis) -> dict[str, Any]:
@@ -65,7 +66,7 @@ def overview_rows(analysis: ExpertAnalysis) -> Rows:
     """A row a layer: balance, confidence, stability, and how far serving and harm agree."""
     rows = [
         [
-            *("layer", "busiest", "idle", "variation", "entropy", "best prob.", "margin"),
+            *("layer", "busiest", "idle", "variation", "entropy", "best prob.", "margin", "choice nats"),
             *("kept in noise", "type known", "agreement"),
         ]
     ]
@@ -80,6 +81,7 @@ def overview_rows(analysis: ExpertAnalysis) -> Rows:
                 f"{layer.balance.entropy:.2f}",
                 f"{layer.confidence.top:.2f}",
                 f"{layer.confidence.margin:.2f}",
+                f"{layer.confidence.entropy:.2f}",
                 f"{100 * layer.stability:.0f} %",
                 f"{100 * known.explained:.0f} %",
                 _plain(analysis.lesions.agreement(index)),
@@ -125,7 +127,8 @@ def _balance_claims(analysis: ExpertAnalysis) -> list[str]:
     load = analysis.layers[busiest].balance.load
     idle = sum(layer.balance.unused for layer in analysis.layers)
     times = f"{load.max() * len(load):.1f} times an even share"
-    none = "No expert is idle." if not idle else f"{idle} of {_count(analysis)} experts serve nobody."
+    nobody = "serves nobody" if idle == 1 else "serve nobody"
+    none = "No expert is idle." if not idle else f"{idle} of {_count(analysis)} experts {nobody}."
     work = f"The busiest expert does {100 * load.max():.0f} % of layer {busiest}'s work, {times}."
     return [f"{work} {none}"]
 
@@ -167,28 +170,52 @@ def _strongest_lift(tables: list[Contingency]) -> tuple[int, int, int]:
 def worth_claims(analysis: ExpertAnalysis) -> list[str]:
     """What is missed without an expert, and by whom."""
     lesions = analysis.lesions
-    layer, expert, group = np.unravel_index(int(lesions.harm.argmax()), lesions.harm.shape)
-    harm = lesions.harm[layer, expert, group]
-    sentences = [
-        f"Switching off expert {expert} of layer {layer} does most harm: the error of "
-        f"{lesions.groups[group]} grows by {100 * harm:.0f} %."
-    ]
     useful = int((lesions.harm.max(axis=-1) > SIGNIFICANT).sum())
-    sentences.append(
-        f"Without {useful} of the {_count(analysis)} experts some type's error grows by more than 1 %."
-    )
-    agreement = [lesions.agreement(index) for index in range(len(analysis.layers))]
+    if not useful:
+        return ["No expert is missed: whichever is switched off, no type's error grows by more than 1 %."]
+    layer, expert, group = np.unravel_index(int(lesions.harm.argmax()), lesions.harm.shape)
+    return [
+        f"Switching off expert {expert} of layer {layer} does most harm: the error of "
+        f"{lesions.groups[group]} grows by {100 * lesions.harm[layer, expert, group]:.0f} %.",
+        f"Without {useful} of the {_count(analysis)} experts some type's error grows by more than 1 %.",
+        *_agreement_claims([lesions.agreement(index) for index in range(len(analysis.layers))]),
+    ]
+
+
+def _agreement_claims(agreement: list[float]) -> list[str]:
+    """Whether those who serve a type are missed by it; the words follow the correlations of the layers."""
     stated = [value for value in agreement if not math.isnan(value)]
-    if stated:
-        sentences.append(
-            f"Who serves a type more is missed more by it: rank correlation {min(stated):.2f} to "
-            f"{max(stated):.2f} by layer."
-        )
-    return sentences
+    if not stated:
+        return []
+    low, high = f"{min(stated):.2f}", f"{max(stated):.2f}"
+    if min(stated) >= AGREES:
+        found = "Who serves a type more is missed more by it"
+    elif max(stated) >= AGREES:
+        found = "In some layers only, who serves a type more is missed more by it"
+    else:
+        found = "Who serves a type more is hardly missed more by it"
+    return [f"{found}: rank correlation {low if low == high else f'{low} to {high} by layer'}."]
 
 
 def _count(analysis: ExpertAnalysis) -> int:
     return sum(len(layer.balance.load) for layer in analysis.layers)
+
+
+def partner_shares(layer: LayerAnalysis) -> Float64Array:
+    """Of the tokens that an expert serves, the share that each other one serves too, [E, E].
+
+    NaN on the diagonal, and for an expert that serves nobody.
+
+    Raises:
+        ValueError: a layer whose tokens are served by one expert each.
+    """
+    if layer.together is None:
+        raise ValueError("with top-1 routing no two experts serve one token")
+    served = layer.specialisations[MOTION].counts.sum(axis=0).astype(np.float64)  # tokens of each expert, [E]
+    served[served == 0] = np.nan
+    shares: Float64Array = layer.together / served[:, None]
+    np.fill_diagonal(shares, np.nan)
+    return shares
 
 
 def _layer_json(layer: LayerAnalysis) -> dict[str, Any]:
@@ -206,6 +233,7 @@ def _layer_json(layer: LayerAnalysis) -> dict[str, Any]:
         "entropy_by_type": numbers(trust.entropy_by_type),
         "specialisations": {name: _contingency_json(t) for name, t in layer.specialisations.items()},
         "together": None if layer.together is None else layer.together.tolist(),
+        "together_shares": None if layer.together is None else numbers(partner_shares(layer)),
         "stability": layer.stability,
         "stability_by_type": numbers(layer.stability_by_type),
     }

@@ -3,7 +3,7 @@
 
 (() => {
   const {
-    byId, PALETTE, DASHES, SYMBOLS, FORECAST, GRID, LOG_AXIS, layout, draw, number, range, fill, scene,
+    byId, PALETTE, DASHES, SYMBOLS, FORECAST, GRID, logAxis, layout, draw, number, range, fill, useUnit, scene,
     heat, expertNames, forecastPaths,
   } = Plots;
   const MOST_COLUMNS = 300; // of a table over time
@@ -27,6 +27,7 @@
   };
   on("start", (event) => {
     run = event;
+    useUnit(run.unit);
     [steps, evaluations, snapshots, ended, following, best] = [[], [], [], null, true, null];
     prepare();
   });
@@ -120,8 +121,8 @@
       ["time so far", now ? clock(now.elapsed) : "-"],
       ["time left", ended ? ended : clock(secondsLeft())],
       ["windows a second", now ? Math.round(now.sequences_per_second).toLocaleString("en") : "-"],
-      ["position error, validation", judged ? number(judged.metrics.position_error) + " m" : "-"],
-      ["best so far", best ? `${number(best.metrics.position_error)} m at ${best.step.toLocaleString("en")}` : "-"],
+      ["position error, validation", judged ? `${number(judged.metrics.position_error)} ${run.unit}` : "-"],
+      ["best so far", best ? `${number(best.metrics.position_error)} ${run.unit} at ${best.step.toLocaleString("en")}` : "-"],
     ];
     byId("tiles").replaceChildren(...tiles.map(([name, value]) => {
       const tile = document.createElement("div");
@@ -152,7 +153,7 @@
     const text = y + (scale ? ", log scale" : "");
     draw(id, traces, keeping(layout(title, x, text, {
       xaxis: { title: { text: x }, gridcolor: GRID, zeroline: false, automargin: true, rangemode: "tozero" }, showlegend: true,
-      yaxis: { title: { text }, ...(scale ? LOG_AXIS : { gridcolor: GRID, zeroline: false, automargin: true }), ...from }, ...more,
+      yaxis: { title: { text }, ...(scale ? logAxis(traces.flatMap((trace) => trace.y)) : { gridcolor: GRID, zeroline: false, automargin: true }), ...from }, ...more,
     }), title));
   };
 
@@ -189,7 +190,7 @@
     if (!snapshot || !run.windows.length) return;
     const index = Number(byId("window").value), window = run.windows[index], now = snapshot.forecasts[index];
     byId("moment-step").textContent = snapshot.step.toLocaleString("en");
-    const space = { ...scene([window.context, window.truth], 1.45), uirevision: index }; // the paths', so that it never jumps
+    const space = { ...scene([window.context, window.truth], 1.35), uirevision: index }; // the paths', so that it never jumps
     draw("forecast", forecastPaths({ ...window, ...now }, "forecast"), keeping(layout(`${window.type}, after step ${snapshot.step.toLocaleString("en")}`, "", "", {
       scene: space, margin: { l: 0, r: 0, t: 45, b: 0 }, legend: { orientation: "h", y: 0 },
     }), index));

@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 
 from examples.trajectory_3d.arrays import Float64Array, FloatArray, IntArray
-from examples.trajectory_3d.evaluation import MIXED, EvaluationResult
+from examples.trajectory_3d.evaluation import MIXED, EvaluationResult, ForecasterScores
 from examples.trajectory_3d.evaluation_json import to_json as scores_json
 from examples.trajectory_3d.evaluation_set import EvaluationSet
 from examples.trajectory_3d.experts.analysis import ExpertAnalysis
 from examples.trajectory_3d.experts.summary import claims as expert_claims
+from examples.trajectory_3d.experts.summary import overview_rows
 from examples.trajectory_3d.experts.summary import to_json as experts_json
 from examples.trajectory_3d.forecasters import PathForecast
 from examples.trajectory_3d.recordings.units import unit_label
@@ -57,6 +58,7 @@ def report_payload(source: ReportInput) -> dict[str, Any]:
     if source.experts is not None:
         experts = {**experts_json(source.experts), "claims": expert_claims(source.experts)}
         experts["paths"] = _paths_by_expert(source.experts, source.windows)
+        experts["overview"] = overview_rows(source.experts)
     return {
         "title": source.title,
         "details": dict(source.details),
@@ -69,33 +71,57 @@ def report_payload(source: ReportInput) -> dict[str, Any]:
 
 
 def skill_claims(result: EvaluationResult) -> list[str]:
-    """What the scores say, in sentences; every one is computed."""
-    unit = unit_label(result.unit)
-    name, mixed = result.forecasters[0].name, result.forecasters[0].groups[MIXED]
+    """What the scores say of the first forecaster, in sentences; every one is computed."""
+    subject = result.forecasters[0]
+    mixed = subject.groups[MIXED]
     sentences = [
-        f"{name}: mean position error {mixed.metrics['position_error']:.3g} {unit} over the next "
-        f"{result.horizon} points ({result.horizon * result.dt:.3g} s)."
+        f"{subject.name}: mean position error {_error_of(subject, result)} over the next {_ahead(result)}.",
+        *_comparison_claims(result),
     ]
-    best = result.best_baseline(MIXED)
-    if best is not None and best.name != name and mixed.metrics["position_error"] > 0:
-        theirs = best.groups[MIXED].metrics["position_error"]
-        ratio = theirs / mixed.metrics["position_error"]
-        kinds = [group for group in result.group_names if group != MIXED]
-        ahead = sum((result.improvement(name, kind) or -1.0) > 0 for kind in kinds)
-        sentences.append(
-            f"The best baseline, {best.name}, errs by {theirs:.3g} {unit}: {ratio:.1f} times as much. "
-            f"{name} is ahead of all baselines on {ahead} of {len(kinds)} motion types."
-        )
     if mixed.uncertainty is not None:
         sentences.append(
             f"Its 80 % intervals hold {100 * mixed.uncertainty.coverage:.1f} % of the true coordinates."
         )
-    gns = {kind: scores.skill.gn for kind, scores in result.forecasters[0].groups.items() if kind != MIXED}
+    gns = {kind: scores.skill.gn for kind, scores in subject.groups.items() if kind != MIXED}
     worst = max((kind for kind, gn in gns.items() if math.isfinite(gn)), key=gns.__getitem__, default=None)
     if worst is not None:
-        share = 100 * gns[worst]
-        sentences.append(f"Hardest for its size is {worst} motion: its error is {share:.2g} % of the spread.")
+        share = f"{100 * gns[worst]:.2g}" if gns[worst] < 1 else f"{100 * gns[worst]:.0f}"
+        sentences.append(
+            f"Hardest for its size is {worst} motion: its error is {share} % of the spread."
+            if len(gns) > 1
+            else f"All motion is {worst}: the error is {share} % of the spread."
+        )
     return sentences
+
+
+def _comparison_claims(result: EvaluationResult) -> list[str]:
+    """The first forecaster beside the best baseline; without a model, which baseline is the best."""
+    subject, best = result.forecasters[0], result.best_baseline(MIXED)
+    if best is None or len(result.forecasters) == 1:
+        return []
+    if subject.is_baseline:
+        return [f"Best of {len(result.forecasters)} classical forecasters: {best.name}, "
+                f"{_error_of(best, result)}."]  # fmt: skip
+    ours, theirs = (one.groups[MIXED].metrics["position_error"] for one in (subject, best))
+    if ours <= 0:
+        return []
+    kinds = [group for group in result.group_names if group != MIXED]
+    ahead = sum((result.improvement(subject.name, kind) or -1.0) > 0 for kind in kinds)
+    types = "motion type" if len(kinds) == 1 else "motion types"
+    return [
+        f"The best baseline, {best.name}, errs by {_error_of(best, result)}: "
+        f"{theirs / ours:.1f} times as much. "
+        f"{subject.name} is ahead of all baselines on {ahead} of {len(kinds)} {types}."
+    ]
+
+
+def _error_of(scores: ForecasterScores, result: EvaluationResult) -> str:
+    return f"{scores.groups[MIXED].metrics['position_error']:.3g} {unit_label(result.unit)}"
+
+
+def _ahead(result: EvaluationResult) -> str:
+    points = "point" if result.horizon == 1 else f"{result.horizon} points"
+    return f"{points} ({result.horizon * result.dt:.3g} s)"
 
 
 def rounded(values: FloatArray, digits: int = DIGITS) -> Any:

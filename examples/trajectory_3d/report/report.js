@@ -3,8 +3,8 @@
 
 (() => {
   const {
-    byId, PALETTE, DASHES, SYMBOLS, FORECAST, RIVAL, GRID, LOG_AXIS, PURPLE_ORANGE, layout, draw, number, fixed, percent,
-    range, fill, sentences, path3d, strung, scene, forecastPaths, heat, expertNames,
+    byId, PALETTE, DASHES, SYMBOLS, FORECAST, RIVAL, GRID, logAxis, PURPLE_ORANGE, layout, draw, number, fixed, percent,
+    range, fill, sentences, useUnit, path3d, strung, scene, forecastPaths, heat, expertNames,
   } = Plots;
   const data = JSON.parse(byId("data").textContent);
 
@@ -19,6 +19,7 @@
 
   /* ---- forecasts ---- */
   const scores = data.scores;
+  useUnit(scores.unit);
   const subject = scores.forecasters[0];
   const types = Object.keys(subject.groups).filter((name) => name !== "mixed");
   let shownCase = null;
@@ -57,7 +58,7 @@
       entry.appendChild(document.createElement("span")).textContent = `${item.type}, ${item.place}`;
       const error = entry.appendChild(document.createElement("span"));
       error.className = "number";
-      error.textContent = number(item.error) + " m";
+      error.textContent = number(item.error) + " " + scores.unit;
       entry.onclick = () => showCase(item);
     }
     if (shown.length) showCase(shown[0]);
@@ -94,7 +95,7 @@
     const drawn = traces.flatMap((trace) => trace.y).filter((y) => y !== null);
     const scale = drawn.every((y) => y > 0) && Math.max(...drawn) > 20 * Math.min(...drawn) ? "log" : "linear";
     const label = metric.replaceAll("_", " ") + (spec.unit ? ` (${spec.unit})` : "");
-    draw("by-type", traces, layout(`${label} by motion type`, "", label + (scale === "log" ? ", log scale" : ""), { barmode: "group", yaxis: { title: { text: label }, ...(scale === "log" ? LOG_AXIS : { gridcolor: GRID, automargin: true }) } }));
+    draw("by-type", traces, layout(`${label} by motion type`, "", label + (scale === "log" ? ", log scale" : ""), { barmode: "group", yaxis: { title: { text: label }, ...(scale === "log" ? logAxis(drawn) : { gridcolor: GRID, automargin: true }) } }));
     byId("metric-note").textContent = `${label}: ${spec.description.replace(/\.$/, "")}. ${spec.better === "neither" || !spec.better ? "" : spec.better + " is better."} Bars span 95 % bootstrap intervals where stated.`;
   };
 
@@ -105,7 +106,7 @@
       x: times, y: one.groups[group].error_per_step, name: one.name, mode: "lines+markers",
       line: { color: PALETTE[index % PALETTE.length], dash: DASHES[index % DASHES.length] }, marker: { size: 5, symbol: SYMBOLS[index % 5] },
     }));
-    draw("by-step", traces, layout(`Mean distance to the true position, ${group}`, "time ahead (s)", `${scores.unit}, log scale`, { yaxis: { title: { text: `${scores.unit}, log scale` }, ...LOG_AXIS } }));
+    draw("by-step", traces, layout(`Mean distance to the true position, ${group}`, "time ahead (s)", `${scores.unit}, log scale`, { yaxis: { title: { text: `${scores.unit}, log scale` }, ...logAxis(traces.flatMap((trace) => trace.y)) } }));
   };
 
   fill(byId("metric"), [["gn", "gn"], ...scores.metrics.map((spec) => [spec.name, spec.name.replaceAll("_", " ")])]).onchange = drawByType;
@@ -143,6 +144,12 @@
   };
 
   /* ---- experts ---- */
+  const table = (id, rows) => {
+    rows.forEach((cells, index) => {
+      const row = byId(id).insertRow();
+      for (const cell of cells) row.appendChild(document.createElement(index ? "td" : "th")).textContent = cell;
+    });
+  };
   const layerNumber = () => Number(byId("layer").value);
 
   const drawSpecialisation = () => {
@@ -172,7 +179,7 @@
       hovertemplate: "expert " + expert + "<extra></extra>",
     }));
     const all = data.experts.paths.map((path) => path.points);
-    const shape = scene(all);
+    const shape = scene(all, 1.3);
     for (const [name, text] of [["xaxis", "along the motion"], ["yaxis", "second axis"], ["zaxis", "third axis"]]) shape[name].title.text = text;
     draw("by-expert", lines, layout(`Layer ${layer}: paths in the model's frame, by leading expert`, "", "", { scene: shape, margin: { l: 0, r: 0, t: 45, b: 0 }, legend: { orientation: "h", y: 0 } }));
   };
@@ -188,23 +195,37 @@
       { label: "% of the entropy", low: 0, high: Math.max(10, ...known.flat()), text: known.map((row) => row.map((share) => share.toFixed(0))), xlabel: "" });
   };
 
+  const drawTogether = () => {
+    const layer = data.experts.layers[layerNumber()];
+    if (!layer.together_shares) return void byId("together")?.remove();
+    const shares = layer.together_shares, names = expertNames(shares.length);
+    heat("together", `Layer ${layerNumber()}: which experts serve one token together`, shares, names, names,
+      { label: "share", low: 0, high: 1, text: shares.map((row) => row.map((share) => (share === null ? "" : (100 * share).toFixed(0)))), xlabel: "also serves", ylabel: "tokens of" });
+  };
+
   const drawSuccession = () => {
     const tables = data.experts.successions;
     const layer = Math.min(layerNumber(), tables.length - 1);
-    if (layer < 0) return void byId("succession").remove();
+    if (layer < 0) return void byId("succession")?.remove();
     const table = tables[layer];
     heat("succession", `Best expert of layer ${layer}, and of layer ${layer + 1} after it`, table.shares, expertNames(table.counts[0].length), table.groups,
       { label: "share", low: 0, high: 1, text: table.shares.map((row) => row.map((share) => (share === null ? "" : (100 * share).toFixed(0)))), xlabel: `expert of layer ${layer + 1}` });
   };
 
-  const drawConfidence = () => {
+  const byTypeAndLayer = (id, title, unit, read, hover) => {
     const names = data.experts.types;
     const traces = data.experts.layers.map((layer, index) => ({
-      x: names, y: layer.stability_by_type.map((share) => 100 * share), name: "layer " + index, mode: "lines+markers",
+      x: names, y: read(layer), name: "layer " + index, mode: "lines+markers",
       line: { color: PALETTE[index % PALETTE.length], dash: DASHES[index % DASHES.length] }, marker: { size: 8, symbol: SYMBOLS[index % SYMBOLS.length] },
-      text: layer.top_probability_by_type.map((top, i) => `best expert's probability ${number(top, 2)}, entropy ${number(layer.entropy_by_type[i], 2)} nats`), hovertemplate: "%{x}: %{y:.1f} %<br>%{text}<extra></extra>",
+      text: names.map((_, i) => hover(layer, i)), hovertemplate: "%{x}: %{text}<extra></extra>",
     }));
-    draw("confidence", traces, layout(`Tokens that keep their best expert under ${percent(data.experts.noise_share)} noise`, "", "%", { yaxis: { title: { text: "%" }, gridcolor: GRID, automargin: true } }));
+    draw(id, traces, layout(title, "", unit, { showlegend: true }));
+  };
+  const drawConfidence = () => {
+    byTypeAndLayer("stability", `Tokens that keep their best expert under ${percent(data.experts.noise_share)} noise`, "%",
+      (layer) => layer.stability_by_type.map((share) => 100 * share), (layer, i) => percent(layer.stability_by_type[i], 1));
+    byTypeAndLayer("confidence", "How sure the router is: probability of the best expert", "mean over tokens",
+      (layer) => layer.top_probability_by_type, (layer, i) => `${number(layer.top_probability_by_type[i], 2)}, entropy ${number(layer.entropy_by_type[i], 2)} nats`);
   };
 
   /* ---- worth ---- */
@@ -226,6 +247,7 @@
   const drawLayer = () => {
     drawSpecialisation();
     drawPaths();
+    drawTogether();
     drawSuccession();
     drawWorth();
   };
@@ -236,6 +258,7 @@
   drawCalibration();
   if (data.experts) {
     sentences("expert-claims", data.experts.claims);
+    table("overview-table", data.experts.overview);
     fill(byId("layer"), data.experts.layers.map((_, index) => [index, index]));
     const known = data.experts.layers.map((layer) => layer.specialisations["motion type"].explained);
     byId("layer").value = known.indexOf(Math.max(...known));

@@ -14,6 +14,12 @@ const Plots = (() => {
   const PURPLE_ORANGE = [[0, "#542788"], [0.25, "#998ec3"], [0.5, "#f7f7f7"], [0.75, "#f1a340"], [1, "#b35806"]];
   const LOG_AXIS = { type: "log", dtick: "D2", tickformat: "~g", gridcolor: GRID, automargin: true };
 
+  /* The same, with a label at every digit where values span less than a decade. */
+  const logAxis = (values) => {
+    const known = values.filter((value) => value > 0);
+    return { ...LOG_AXIS, dtick: Math.max(...known) < 10 * Math.min(...known) ? "D1" : "D2" };
+  };
+
   const layout = (title, x, y, more = {}) => ({
     title: { text: title, font: { size: 13.5 }, x: 0.01, xanchor: "left", xref: "container" },
     margin: { l: 60, r: 15, t: 45, b: 50 },
@@ -39,9 +45,12 @@ const Plots = (() => {
     for (const line of lines) byId(id).appendChild(document.createElement("li")).textContent = line;
   };
 
+  let unit = "m"; // of positions
+  const useUnit = (text) => (unit = text);
+
   const path3d = (points, name, style) => ({
     type: "scatter3d", name, x: column(points, 0), y: column(points, 1), z: column(points, 2), mode: "lines",
-    hovertemplate: "%{x:.3f}, %{y:.3f}, %{z:.3f} m<extra>" + name + "</extra>", ...style,
+    hovertemplate: "%{x:.3f}, %{y:.3f}, %{z:.3f} " + unit + "<extra>" + name + "</extra>", ...style,
   });
 
   /* Intervals as one line with gaps: a cross of three bars at every forecast point. */
@@ -70,14 +79,15 @@ const Plots = (() => {
     const half = range(3).map((axis) => 0.54 * Math.max(high[axis] - low[axis], 0.35 * longest));
     const middle = range(3).map((axis) => 0.5 * (low[axis] + high[axis]));
     const axis = (index, name) => ({
-      title: { text: name + " (m)" }, range: [middle[index] - half[index], middle[index] + half[index]],
+      title: { text: `${name} (${unit})` }, range: [middle[index] - half[index], middle[index] + half[index]],
       backgroundcolor: "#ffffff", gridcolor: GRID, showspikes: false,
     });
     const top = Math.max(...half);
+    const away = distance * (0.85 + (0.45 * half[2]) / top); // a high box needs more room than a flat one
     return {
       xaxis: axis(0, "x"), yaxis: axis(1, "y"), zaxis: axis(2, "z"), aspectmode: "manual",
       aspectratio: { x: (1.25 * half[0]) / top, y: (1.25 * half[1]) / top, z: (1.25 * half[2]) / top },
-      camera: { eye: { x: 0.95 * distance, y: -1.2 * distance, z: 0.75 * distance } },
+      camera: { eye: { x: 0.95 * away, y: -1.2 * away, z: 0.6 * away }, center: { x: 0, y: 0, z: -0.13 * away } },
     };
   };
 
@@ -99,7 +109,7 @@ const Plots = (() => {
   const expertNames = (count) => range(count).map((expert) => "e" + expert);
 
   return {
-    byId, PALETTE, DASHES, SYMBOLS, FORECAST, RIVAL, GRID, LOG_AXIS, PURPLE_ORANGE, layout, draw, number, fixed, percent,
-    range, fill, sentences, path3d, strung, scene, forecastPaths, heat, expertNames,
+    byId, PALETTE, DASHES, SYMBOLS, FORECAST, RIVAL, GRID, LOG_AXIS, logAxis, PURPLE_ORANGE, layout, draw, number, fixed, percent,
+    range, fill, sentences, useUnit, path3d, strung, scene, forecastPaths, heat, expertNames,
   };
 })();
