@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any
@@ -92,12 +93,39 @@ def error_of(error: Exception) -> RequestError:
     raise error
 
 
+# What pydantic complains of where an object is expected.
+_NO_OBJECT = frozenset({"missing", "model_type", "model_attributes_type", "dict_type"})
+_KINDS = {list: "a list", str: "a text", bool: "true or false", int: "a number", float: "a number"}
+_MOST_SIGNS = 40  # of a client's own value in a message
+_MOST_BITS = 128  # of a whole number that is repeated
+
+
 def describe_invalid(errors: Sequence[Any]) -> str:
     """The first complaint of a validation as one line: where, what, and how many more there are."""
     first = errors[0]
     where = ".".join(str(part) for part in first.get("loc", ()) if part != "body")
-    message = f"{where}: {first['msg']}" if where else str(first["msg"])
-    detail = first.get("ctx", {}).get("error")
-    if isinstance(detail, str):
-        message += f" ({detail})"
+    if first["type"] == "json_invalid":
+        return f"the body is no JSON: {first['ctx']['error']}, at character {where}"
+    if not where and first["type"] in _NO_OBJECT:
+        return f"the body must be a JSON object, but {_instead(first)}; /docs shows what it may hold"
+    message = (f"{where}: " if where else "") + first["msg"] + _got(first)
     return message if len(errors) == 1 else f"{message} (and {len(errors) - 1} more complaints)"
+
+
+def _instead(complaint: Any) -> str:
+    """What came in place of an object."""
+    if complaint["type"] == "missing":
+        return "there is no body"
+    given = complaint["input"]
+    return "it is null" if given is None else f"it is {_KINDS.get(type(given), 'something else')}"
+
+
+def _got(complaint: Any) -> str:
+    """The value complained of, where it says something and is short."""
+    given = complaint.get("input")
+    if complaint["type"] == "missing" or not (given is None or isinstance(given, str | float | int)):
+        return ""
+    if isinstance(given, int) and given.bit_length() > _MOST_BITS:
+        return ""
+    text = json.dumps(given, ensure_ascii=False)
+    return f", got {text if len(text) <= _MOST_SIGNS else text[:_MOST_SIGNS] + '...'}"

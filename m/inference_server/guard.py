@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import re
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
 from ipaddress import ip_address
@@ -24,6 +26,7 @@ OPEN_FOLDERS = ("/static/",)
 _KEY = re.compile(r"[!-~]+")
 KEY_PROTOCOL = "m.key."  # before the key, among the subprotocols of a WebSocket: browsers can set no header
 STREAM_PROTOCOL = "m.stream"
+_HEARD_BYTES, _HEARD_SECONDS = 2**26, 5.0  # of a body that is refused
 _HARMLESS = frozenset({"GET", "HEAD", "OPTIONS"})  # a page that sends these without leave learns nothing
 
 
@@ -65,8 +68,8 @@ class Guard:
         if scope["type"] == "websocket":
             if refusal is None:
                 await self._app(scope, receive, send)
-            else:  # before it is accepted: the client sees 403
-                await send({"type": "websocket.close", "code": 1008, "reason": refusal.message[:120]})
+            else:
+                await _refuse_stream(refusal, scope, receive, send)
             return
         began, status = time.monotonic(), HTTPStatus.INTERNAL_SERVER_ERROR.value
 
@@ -78,6 +81,7 @@ class Guard:
 
         try:
             if refusal is not None:
+                await self._hear_out(scope, receive)
                 await error_response(refusal)(scope, receive, note)
             else:
                 await self._app(scope, self._bounded(receive), note)
@@ -139,6 +143,24 @@ class Guard:
 
         return count
 
+    @staticmethod
+    async def _hear_out(scope: Scope, receive: Receive) -> None:
+        """Take a refused body that is under way, within bounds, where the connection ends with the answer.
+
+        A socket that is closed with bytes unread is reset, and its client loses the answer.
+        """
+        headers = Headers(scope=scope)
+        if headers.get("connection", "").lower() != "close" or "expect" in headers:
+            return
+        left = _HEARD_BYTES
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_HEARD_SECONDS):
+                while left > 0:
+                    message = await receive()
+                    if not message.get("more_body"):
+                        return
+                    left -= len(message["body"])
+
     def _too_large(self) -> RequestError:
         return RequestError(
             HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
@@ -152,6 +174,14 @@ class Guard:
         route = getattr(scope.get("route"), "path", "other")  # not the path asked for: that could be anything
         server.metrics.requests.labels(route, _method(scope["method"]), str(status)).inc()
         server.metrics.request_seconds.labels(route).observe(seconds)
+
+
+async def _refuse_stream(refusal: RequestError, scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer a WebSocket's opening request as any other, before it is one."""
+    if "websocket.http.response" in scope.get("extensions", {}):
+        await error_response(refusal)(scope, receive, send)
+    else:  # a server that cannot say more: its client sees 403
+        await send({"type": "websocket.close", "code": 1008, "reason": refusal.message[:120]})
 
 
 def _does_something(scope: Scope) -> bool:

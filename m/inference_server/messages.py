@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, TypeAdapter, WithJsonSchema
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StrictBool,
+    TypeAdapter,
+    WithJsonSchema,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from m.arrays import Array
+from m.config.schema import nearest_hint
 from m.generation.session import SessionPush
 from m.inference_server.errors import bad_request
 from m.inference_server.times import Clock, read_clock
@@ -61,10 +72,23 @@ Whole = Annotated[int, Field(strict=True)]
 Real = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 
 
-class Options(BaseModel):
-    """How a forecast may be asked for; unknown names are refused."""
+class Strict(BaseModel):
+    """Unknown names are refused, and the nearest known one is named."""
 
     model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _known(cls, content: Any) -> Any:
+        for name in content if isinstance(content, Mapping) else ():
+            if name not in cls.model_fields:
+                hint = nearest_hint(str(name)[:64], cls.model_fields)
+                raise _complaint(f"there is no field '{str(name)[:64]}'{hint}")
+        return content
+
+
+class Options(Strict):
+    """How a forecast may be asked for."""
 
     temperature: Real = Field(
         0.0, ge=0, description="0: the centre of what the model expects; 1: a path drawn from it."

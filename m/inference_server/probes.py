@@ -49,16 +49,19 @@ def open_probes(host: Host) -> APIRouter:
     def health() -> dict[str, Any]:
         return {"status": host.status, "ready": host.ready, "model": host.name}
 
+    @router.head("/livez", include_in_schema=False)
     @router.get("/livez", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
     async def livez() -> Response:
         """The process answers."""
         return Response("ok", media_type="text/plain")
 
+    @router.head("/readyz", include_in_schema=False)
     @router.get("/readyz", response_model=Health, responses={503: {"model": Health}})
     async def readyz() -> Response:
         """Whether to send requests here: 503 while loading, draining or full, and after a failure."""
         return json_response(health(), HTTPStatus.OK if host.ready else HTTPStatus.SERVICE_UNAVAILABLE)
 
+    @router.head("/health", include_in_schema=False)
     @router.get("/health", response_model=Health, responses={503: {"model": Health}})
     async def read_health() -> Response:
         """The same, in the words of the contract."""

@@ -48,6 +48,9 @@ def reply(
     if result.quantiles:
         content["quantiles"] = {repr(level): values for level, values in result.quantiles.items()}
     if clock is not None:
+        if result.session is not None:
+            clock = clock.after(result.session.points)
+            clock.check(served.horizon)
         content |= {"timestamps": clock.ahead(served.horizon), "resampled": clock.resampled}
     if result.session is not None:
         content["session"] = {

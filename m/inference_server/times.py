@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -21,11 +21,13 @@ class Clock:
         last: time of each context's last point, ``[B]``, or ``[]`` for one without a batch axis.
         step: between points, of the same shape.
         resampled: whether the points were interpolated onto the grid.
+        counted: whether times count from the first point, because only the step between points was told.
     """
 
     last: Array
     step: Array
     resampled: bool = False
+    counted: bool = False
 
     def check(self, horizon: int) -> None:
         """Refuse times of a forecast that no number says.
@@ -37,6 +39,11 @@ class Clock:
             end = self.last + self.step * float(horizon)
         if not np.isfinite(end).all():
             raise bad_request("the times of the forecast go beyond what numbers hold; send smaller ones")
+
+    def after(self, points: int) -> Clock:
+        """The clock of a path of so many points, of which a request had only the last ones."""
+        with np.errstate(over="ignore"):  # told by `check`
+            return replace(self, last=self.step * (points - 1.0)) if self.counted else self
 
     def ahead(self, horizon: int) -> Array:
         """Times of the forecast's points, ``[B, H]`` or ``[H]``."""
@@ -56,7 +63,8 @@ def read_clock(
 
     Args:
         points: ``[T, D]`` or ``[B, T, D]``.
-        dt: seconds between points; times then count from the first one.
+        dt: seconds between points; times then count from the first one. Beside the time of a single point,
+            the step that this alone does not tell.
         timestamps: seconds of each point, ``[T]`` for all contexts or ``[B, T]``.
         resample: interpolate (cubic spline, to the median step, ending with the last point) where the times
             are uneven, instead of refusing them.
@@ -70,17 +78,27 @@ def read_clock(
     """
     if points.ndim < 2:
         return points, None  # no contexts, which whoever reads them says
+    if dt is not None and not (dt > 0 and np.isfinite(dt)):
+        raise bad_request(f"dt must be a positive number of seconds, got {dt}")
     if timestamps is not None:
         if dt is not None:
-            raise bad_request("give dt or timestamps, not both")
+            return points, _of_one_time(points, timestamps, dt)
         return _by_timestamps(points, timestamps, resample=resample, lengths=lengths)
     if dt is None:
         return points, None
-    if not (dt > 0 and np.isfinite(dt)):
-        raise bad_request(f"dt must be a positive number of seconds, got {dt}")
     with np.errstate(over="ignore"):  # told when the forecast's times are checked
         last = np.asarray(dt * (_counts(points, lengths) - 1))
-    return points, Clock(last, np.full_like(last, dt))
+    return points, Clock(last, np.full_like(last, dt), counted=True)
+
+
+def _of_one_time(points: Array, timestamps: Array, dt: float) -> Clock:
+    """The clock of a single point, as sensors send them."""
+    if points.shape[-2] != 1 or timestamps.shape not in ((1,), points.shape[:-1]):
+        raise bad_request("give dt or timestamps; both only with the one time of a single point")
+    if not np.isfinite(timestamps).all():
+        raise bad_request("timestamps must be finite")
+    last = np.broadcast_to(timestamps, points.shape[:-1])[..., 0]
+    return Clock(last, np.full_like(last, dt))
 
 
 def _by_timestamps(
@@ -121,7 +139,7 @@ def _median_step(times: Array) -> Array:
     with np.errstate(over="ignore", invalid="ignore"):
         steps, spans = np.diff(times, axis=-1), times[..., -1] - times[..., 0]
     if steps.shape[-1] == 0:
-        raise bad_request("timestamps of a single point tell no step; give dt instead")
+        raise bad_request("timestamps of a single point tell no step; give dt beside them")
     if not (np.isfinite(times).all() and np.isfinite(spans).all() and (steps > 0).all()):
         raise bad_request("timestamps must be finite and increase from point to point")
     return np.asarray(np.median(steps, axis=-1))

@@ -38,13 +38,14 @@ def test_a_key_is_needed_where_one_is_set(model):
         assert "mean" in asyncio.run(open_stream(**keyed))
         assert "mean" in asyncio.run(open_stream(origin="http://friend.example", **keyed))
         assert "mean" in asyncio.run(open_stream(additional_headers=headers))
-        for options in (
-            {},
-            {"subprotocols": ["m.stream", "m.key.wrong"]},
-            {"origin": "http://evil.example", **keyed},
+        for options, status in (
+            ({}, 401),
+            ({"subprotocols": ["m.stream", "m.key.wrong"]}, 401),
+            ({"origin": "http://evil.example", **keyed}, 403),
         ):
-            with pytest.raises(websockets.InvalidStatus, match="403"):
+            with pytest.raises(websockets.InvalidStatus, match=str(status)) as refused:
                 asyncio.run(open_stream(**options))
+            assert set(json.loads(refused.value.response.body)) == {"error"}
 
 
 def test_pages_of_others_may_not_ask(client, url):

@@ -153,6 +153,29 @@ def test_a_session_over_http(client, model):
     assert "walker" in lost.json()["error"]
 
 
+def test_times_in_a_session_go_on(client):
+    path, ask = walk(14, 8).tolist(), {"horizon": 2, "session_id": "clock"}
+
+    def push(points, **times):
+        answer = client.post("/v1/forecast", json={"points": points, **ask, **times})
+        assert answer.status_code == 200, answer.text
+        return answer.json()["timestamps"]
+
+    np.testing.assert_allclose(push(path[:10], dt=0.5, session_start=True), [5.0, 5.5])
+    np.testing.assert_allclose(push(path[10:11], dt=0.5), [5.5, 6.0])
+    np.testing.assert_allclose(push(path[11:13], dt=0.5), [6.5, 7.0])
+    np.testing.assert_allclose(push(path[13:], dt=0.5, timestamps=[106.5], session_end=True), [107.0, 107.5])
+
+
+def test_a_session_that_goes_beyond_time_is_told(client):
+    path, ask = walk(4, 8).tolist(), {"horizon": 2, "session_id": "eternity"}
+    body = {"points": path[:2], "session_start": True, **ask}
+    assert client.post("/v1/forecast", json=body).status_code == 200
+    late = client.post("/v1/forecast", json={"points": path[2:], "dt": 5e307, "session_end": True, **ask})
+    assert late.status_code == 400
+    assert "times of the forecast" in late.json()["error"]
+
+
 def test_a_stream_equals_the_whole_and_survives_errors(url, model):
     path = walk(30, 9)
 

@@ -2,6 +2,8 @@
 
 import json
 import re
+import urllib.error
+import urllib.request
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -32,7 +34,7 @@ WRONG = [
     ({"lengths": [10]}, "lengths"),
     ({"anchor_points": 0}, "anchor_points"),
     ({"dt": 0}, "dt"),
-    ({"dt": 1.0, "timestamps": list(range(9))}, "not both"),
+    ({"dt": 1.0, "timestamps": list(range(9))}, "dt or timestamps"),
     ({"timestamps": [1, 1, 2, 3, 4, 5, 6, 7, 8]}, "increase"),
     ({"timestamps": [1, 2]}, "timestamps"),
     ({"points": [1, 2, 3], "dt": 1.0}, "shape"),
@@ -51,7 +53,12 @@ WRONG = [
     ({"hold_points": 3}, "session_id"),
     ({"session_id": ""}, "session_id"),
     ({"timeout": 0}, "timeout"),
-    ({"unknown": 1}, "unknown"),
+    ({"unknown": 1}, "no field 'unknown'; valid: .*horizon"),
+    ({"horizont": 1}, "no field 'horizont'.*did you mean 'horizon'"),
+    ({"horizon": -7}, "horizon: .* got -7$"),
+    ({"temperature": "warm"}, 'temperature: .* got "warm"$'),
+    ({"points": [[1, 2, None]]}, r"points\.0\.2: .* got null$"),
+    ({"timestamps": [5.0], "points": [[1, 2, 3]]}, "dt beside"),
     ({"points": walk(55, 0, 4).tolist()}, "220 points of all contexts .* 200"),
     ({"points": walk(9, 0, 4).tolist(), "num_samples": 8, "horizon": 30}, "1080 points of all paths .* 1000"),
     ({"anchor_points": 2**64}, "anchor_points"),
@@ -87,6 +94,46 @@ def test_what_is_no_json_is_refused(client, body):
     answer = client.post("/infer", content=body, headers={"content-type": "application/json"})
     assert answer.status_code == 400
     assert set(answer.json()) == {"error"}
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        (b"", "JSON object, but there is no body; /docs"),
+        (b"[]", "JSON object, .* a list; /docs"),
+        (b"7", "JSON object, .* a number; /docs"),
+        (b"null", "JSON object"),
+        (b'{"tokens": [[1, 2, 3]', "no JSON: .* at character 21"),
+    ],
+)
+def test_bodies_of_another_kind_are_told_what_is_wanted(client, body, says):
+    answer = client.post("/infer", content=body, headers={"content-type": "application/json"})
+    assert answer.status_code == 400
+    assert re.search(says, answer.json()["error"])
+
+
+@pytest.mark.parametrize(
+    "kind", [None, "text/plain", "application/x-www-form-urlencoded", "application/json"]
+)
+@pytest.mark.parametrize("path", ["/v1/forecast", "/v1/timeseries/forecast"])
+def test_json_is_read_whatever_a_body_is_said_to_be(client, path, kind):
+    """As ``curl -d`` sends it; pages of others are kept out by their Origin."""
+    series = {"type": "multivariate_time_series", "name": "a", "series": GOOD["points"], "frequency": "S"}
+    bodies = {
+        "/v1/forecast": GOOD,
+        "/v1/timeseries/forecast": {"model": "small", "inputs": [series], "options": {"horizon": 3}},
+    }
+    headers = {} if kind is None else {"content-type": kind}
+    answer = client.post(path, content=json.dumps(bodies[path]), headers=headers)
+    assert answer.status_code == 200, answer.text
+
+
+def test_who_hangs_up_after_asking_is_still_told_that_it_was_too_much(url):
+    """As urllib does: it sends ``Connection: close`` and reads nothing before all is sent."""
+    request = urllib.request.Request(f"{url}/v1/forecast", data=b" " * 4_000_000)
+    with pytest.raises(urllib.error.HTTPError, match="413") as refused:
+        urllib.request.urlopen(request, timeout=20)
+    assert "50000 bytes" in json.loads(refused.value.read())["error"]
 
 
 def test_bodies_are_bounded_whatever_they_say(client):

@@ -117,6 +117,12 @@ def test_while_the_model_is_loaded_it_says_so():
         assert client.post("/v1/forecast", json=GOOD).status_code == 200  # who comes all the same is served
 
 
+def test_probes_may_ask_for_the_head_alone(client):
+    for path in ("/livez", "/readyz", "/health", "/v2/health/live", "/v2/health/ready"):
+        answer = client.head(path)
+        assert (answer.status_code, answer.content) == (200, b""), path
+
+
 def test_a_dead_engine_is_not_ready(capsys):
     server = InferenceServer(model=small_model(), name="small", device="cpu")
 

@@ -61,12 +61,14 @@ def _server_face(host: Host) -> APIRouter:
         """Name, version and extensions of the server."""
         return json_response(metadata.server_metadata())
 
+    @router.head("/v2/health/live", include_in_schema=False)
     @router.get("/v2/health/live", response_model=Live, responses={503: {"model": Live}})
     async def live() -> Response:
         """Whether the server lives: not after its engine has failed."""
         lives = host.status != "failed"
         return json_response({"live": lives}, _status(lives))
 
+    @router.head("/v2/health/ready", include_in_schema=False)
     @router.get("/v2/health/ready", response_model=Ready, responses={503: {"model": Ready}})
     async def ready() -> Response:
         """Whether to send requests here."""

@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, StrictStr, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
-from m.inference_server.messages import Points, Real, Whole
+from m.inference_server.messages import Points, Real, Strict, Whole
 
 _MOST = 2**63  # what an INT64 holds
 _NUMBER = {"type": "number"}
@@ -25,12 +25,6 @@ Level = Annotated[Real, Field(gt=0, lt=1)]
 SequenceId = Annotated[Whole, Field(ge=0, lt=2**64)] | Annotated[StrictStr, Field(max_length=128)]
 
 
-class _Strict(BaseModel):
-    """Unknown names are refused, and some with a word of advice."""
-
-    model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
-
-
 def _refuse_foreign(value: Any) -> Any:
     """Parameters of extensions that this server does not have, told by their names."""
     for name in value if isinstance(value, dict) else ():
@@ -44,7 +38,7 @@ def _refuse_foreign(value: Any) -> Any:
     return value
 
 
-class Settings(_Strict):
+class Settings(Strict):
     """How a forecast may be asked for, as inputs of one number each or as parameters; not as both."""
 
     horizon: Count | None = Field(None, description="Points to forecast; 16 by default.")
@@ -78,7 +72,7 @@ class Parameters(Settings):
     binary_data_output: StrictBool = Field(False, description="Send outputs as binary data.")
 
 
-class InputParameters(_Strict):
+class InputParameters(Strict):
     """Of an input."""
 
     binary_data_size: Annotated[Whole, Field(ge=0)] | None = Field(
@@ -86,7 +80,7 @@ class InputParameters(_Strict):
     )
 
 
-class OutputParameters(_Strict):
+class OutputParameters(Strict):
     """Of an output."""
 
     binary_data: StrictBool | None = Field(
@@ -94,7 +88,7 @@ class OutputParameters(_Strict):
     )
 
 
-class InputTensor(_Strict):
+class InputTensor(Strict):
     """Numbers of a request."""
 
     name: StrictStr
@@ -104,7 +98,7 @@ class InputTensor(_Strict):
     data: Numbers | None = Field(None, description="In row-major order, flat or nested as the shape.")
 
 
-class OutputTensor(_Strict):
+class OutputTensor(Strict):
     """An output that is asked for."""
 
     name: StrictStr
@@ -114,7 +108,7 @@ class OutputTensor(_Strict):
 Id = Annotated[StrictStr, Field(max_length=256)]
 
 
-class InferBody(_Strict):
+class InferBody(Strict):
     """The JSON of an inference request."""
 
     id: Id | None = Field(None, description="Comes back in the answer.")
@@ -135,7 +129,7 @@ class GenerateBody(Settings):
     parameters: Parameters | None = None
 
 
-class IndexBody(_Strict):
+class IndexBody(Strict):
     """The JSON that may come with a question for the repository's index."""
 
     ready: StrictBool = Field(False, description="Name only models that are ready.")
