@@ -27,6 +27,8 @@ DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 8080
 _LONGEST_WAIT = 3600.0  # seconds
 _BACKLOG = 1024
+_CLOSING = 0.02  # seconds for the loop to let go of a port
+_LAST_WORDS = 0.2  # seconds for requests of those who have just connected
 _LOOPBACK = ("127.", "::1", "localhost")
 _log = logging.getLogger("m.inference_server")
 
@@ -188,13 +190,47 @@ class _Uvicorn(uvicorn.Server):
     cut_off = False
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Close the port and wait for those who are in, as long as they may take."""
+        """Close the port and wait for those who are in, as long as they may take.
+
+        Who has connected just now is in too: the system would reset those whom nobody has taken up yet, and
+        uvicorn hang up on those of whom it has read nothing.
+        """
+        await self._take_in_late(sockets or [])
+        await asyncio.sleep(_LAST_WORDS)
         await super().shutdown(sockets)
         self.cut_off = bool(self.server_state.tasks)  # cancelled just now, and not gone yet
+
+    async def _take_in_late(self, listeners: list[socket.socket]) -> None:
+        """Stop listening, and take up whom the system has let in until then."""
+        kept = [listener.dup() for listener in listeners]  # as long as one is open, nobody is reset
+        for server, listener in zip(self.servers, listeners, strict=True):
+            server.close()
+            listener.close()
+        await asyncio.sleep(_CLOSING)
+        late = [connection for listener in kept for connection in _connected(listener)]
+        for connection in late:
+            await asyncio.get_running_loop().connect_accepted_socket(self._conversation, connection)
+
+    def _conversation(self) -> asyncio.Protocol:
+        """What reads and answers a connection, as uvicorn makes it for those that it takes up itself."""
+        made: asyncio.Protocol = self.config.http_protocol_class(  # type: ignore[call-arg]
+            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+        )
+        return made
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
+
+
+def _connected(listener: socket.socket) -> list[socket.socket]:
+    """Connections that wait to be taken up; closes the listener at once after the last."""
+    found = []
+    with listener, suppress(BlockingIOError):
+        listener.setblocking(False)
+        while True:
+            found.append(listener.accept()[0])
+    return found
 
 
 @contextmanager

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from headless import headless
 from reference import small_model
-from serving import running
+from serving import running, walk
 
 from m.inference_server import InferenceServer, RequestError
 from m.inference_server.guard import Access
@@ -341,6 +341,27 @@ def test_a_table_is_pasted(page, client):
     assert page.text("#table-complaint") == "Line 3, column 2: “five” is not a number."
     fresh(page, lambda: page.click("#sample-table"))
     assert page.eval("document.querySelector('#table-complaint').hidden")
+
+
+@pytest.mark.parametrize("place", ["#table", "#view"])
+def test_a_file_is_dropped_anywhere(page, client, place):
+    """Beside the field too, where a browser would otherwise leave the page for the file."""
+    points = np.round(walk(20), 4)
+    text = "\n".join(",".join(map(str, row)) for row in points.tolist())
+    drop = (
+        "(() => { const held = new DataTransfer();"
+        f" held.items.add(new File([{json.dumps(text)}], 'path.csv', {{ type: 'text/csv' }}));"
+        " return ['dragenter', 'dragover', 'drop'].map((kind) => !document"
+        f".querySelector('{place}').dispatchEvent(new DragEvent(kind,"
+        " { bubbles: true, cancelable: true, dataTransfer: held }))); })()"
+    )
+    kept = []
+    fresh(page, lambda: kept.extend(page.eval(drop)))
+    assert kept == [True] * 3  # from the browser's own handling
+    assert page.eval("document.querySelector('input[value=paste]').checked")
+    assert "20 points read" in page.text("#table-note")
+    expected = asked(client, points.tolist(), 16)["points"]
+    np.testing.assert_allclose(table(page)[:, 1:4], expected, rtol=1e-3, atol=1e-3)  # no times were given
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """The server as a process: how it starts, and how it ends."""
 
+import asyncio
 import os
 import re
 import signal
@@ -14,12 +15,14 @@ from pathlib import Path
 import httpx
 import numpy as np
 import pytest
+import uvicorn
 from reference import small_model
 
 from m.checkpoint import save_model
 from m.config import to_dict
 from m.inference_server import Limits
 from m.inference_server.cli import _LIMITS, main
+from m.inference_server.runner import ServeSettings, _fast_loop, _listening, _Uvicorn
 from m.release import save_release
 
 PATH = np.random.default_rng(0).standard_normal((20, 3)).cumsum(0).tolist()
@@ -91,6 +94,26 @@ def test_sigterm_under_load_answers_everybody_and_exits_0(release):
         assert all(np.shape(answer.json()["samples"]) == (20, 150, 3) for answer in answers)
         assert running.wait(PATIENCE) == 0
         assert running.stderr.read() == ""
+
+
+@pytest.mark.parametrize("loop", [None, _fast_loop()], ids=["asyncio", "uvloop"])
+def test_who_has_just_connected_is_answered_too(loop):
+    async def app(scope, receive, send):
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"4")]})
+        await send({"type": "http.response.body", "body": b"here"})
+
+    async def talk(listener):
+        server = _Uvicorn(uvicorn.Config(app, lifespan="off", log_level="error", timeout_graceful_shutdown=5))
+        server.config.load()
+        server.lifespan = server.config.lifespan_class(server.config)
+        await server.startup([listener])
+        with socket.create_connection(listener.getsockname(), timeout=PATIENCE) as client:
+            client.sendall(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n")
+            await server.shutdown([listener])  # the loop has not looked at its port since
+            return client.recv(1000)
+
+    with _listening(ServeSettings(port=0)) as listener, asyncio.Runner(loop_factory=loop) as runner:
+        assert runner.run(talk(listener)).endswith(b"here")
 
 
 def test_who_takes_too_long_is_cut_off_and_the_exit_code_tells(release):

@@ -121,7 +121,7 @@ export class Sources {
   prepareTable() {
     const table = byId("table"), names = channelNames(this.dims).join(",");
     const columns = this.dims <= 3 ? `Columns ${names} or t,${names} (seconds)` : `${this.dims} columns, or one of time (seconds) before them`;
-    byId("table-hint").textContent = `${columns}, with or without a header; separated by commas, semicolons, tabs or spaces. A file can be dropped here.`;
+    byId("table-hint").textContent = `${columns}, with or without a header; separated by commas, semicolons, tabs or spaces. A file can be dropped anywhere on the page.`;
     byId("use-table").addEventListener("click", () => this.useTable());
     byId("sample-table").addEventListener("click", () => {
       table.value = sampleTable(this.dims);
@@ -131,14 +131,26 @@ export class Sources {
       this.readFile(event.target.files[0]);
       event.target.value = ""; // so that the same file can be chosen again
     });
-    for (const name of ["dragenter", "dragover"]) table.addEventListener(name, (event) => {
+    this.prepareDrop();
+  }
+
+  /* A file may be dropped anywhere: beside the field, a browser would leave the page for it. */
+  prepareDrop() {
+    const hasFile = (event) => event.dataTransfer !== null && event.dataTransfer.types.includes("Files"); // dropped text goes into the field by itself
+    const mark = (over) => byId("table").classList.toggle("over", over);
+    for (const name of ["dragenter", "dragover"]) document.addEventListener(name, (event) => {
+      if (!hasFile(event)) return;
       event.preventDefault();
-      table.classList.add("over");
+      mark(true);
     });
-    for (const name of ["dragleave", "drop"]) table.addEventListener(name, () => table.classList.remove("over"));
-    table.addEventListener("drop", (event) => {
-      if (!event.dataTransfer.files.length) return; // dropped text goes into the field by itself
+    document.addEventListener("dragleave", (event) => {
+      if (event.relatedTarget === null) mark(false); // left the window
+    });
+    document.addEventListener("drop", (event) => {
+      mark(false);
+      if (!hasFile(event)) return;
       event.preventDefault();
+      document.querySelector("input[value=paste]").click();
       this.readFile(event.dataTransfer.files[0]);
     });
   }
