@@ -12,8 +12,9 @@ For each width, number format and number of tokens the same work is done by
 - ``transformers``: Hugging Face's Mixtral experts by each of their implementations that runs here.
 
 Every repetition takes another routing from a pool, as training does: who measures one routing again and again
-measures kernels that were compiled for its very numbers of tokens. The contestants take turns within each
-repetition, and the medians are compared.
+measures kernels that were compiled for its very numbers of tokens. Each contestant warms up on other routings
+and then takes all its repetitions, in two rounds: taking turns they would throw each other's compiled kernels
+out of a cache that all share. Medians are compared.
 """
 
 from __future__ import annotations
@@ -34,7 +35,8 @@ from m.experts import Experts, ExpertsConfig
 TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 TOKENS = (1, 8, 64, 512, 1024, 2048, 4096, 8192)
 IMPLEMENTATIONS = ("eager", "batched_mm", "grouped_mm")
-POOL = 64  # routings
+POOL = 128  # routings; the first half are for warming up
+_WARM_SECONDS = 0.5
 _BATCHED_LIMIT = 64  # tokens: batched_mm copies one expert's weights for every pair
 _KEPT_BYTES = 31 << 20  # glibc keeps freed blocks as large as the largest that was freed, up to 32 MB
 _MOST_SECONDS = 2.0  # of one contestant at one size
@@ -187,19 +189,27 @@ def keep_freed_memory() -> None:
     torch.empty(_KEPT_BYTES, dtype=torch.uint8).fill_(0)
 
 
+def warm_up(module: nn.Module, work: Work, *, backward: bool) -> float:
+    """Let a contestant compile what it compiles, on routings that are not timed; its fastest time."""
+    until, fastest = time.perf_counter() + _WARM_SECONDS, float("inf")
+    for turn in range(POOL // 2):
+        fastest = min(fastest, run_once(module, work, turn, backward=backward))
+        if time.perf_counter() > until and turn >= 2:
+            break
+    return fastest
+
+
 def measure(size: Size, count: int, dtype: torch.dtype, *, backward: bool) -> dict[str, float]:
     """Median seconds of each contestant."""
     work, found = make_work(size, count, dtype), contestants(size, count, dtype)
     check_same(found, work)
-    first = {name: run_once(module, work, 0, backward=backward) for name, module in found.items()}
-    for turn in range(1, 4):
-        for name, module in found.items():
-            first[name] = min(first[name], run_once(module, work, turn, backward=backward))
+    first = {name: warm_up(module, work, backward=backward) for name, module in found.items()}
     repeats = min(max(int(_MOST_SECONDS / max(first.values())), _LEAST_REPEATS), _MOST_REPEATS)
     seconds: dict[str, list[float]] = {name: [] for name in found}
-    for turn in range(repeats):
+    for half in (range(repeats // 2), range(repeats // 2, repeats)):
         for name, module in found.items():
-            seconds[name].append(run_once(module, work, turn + 4, backward=backward))
+            warm_up(module, work, backward=backward)
+            seconds[name] += [run_once(module, work, POOL // 2 + turn, backward=backward) for turn in half]
     return {name: statistics.median(values) for name, values in seconds.items()}
 
 
