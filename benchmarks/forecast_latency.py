@@ -31,6 +31,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from benchmarks.mixtral import STACKS, mixtral_stack
 from benchmarks.report import print_json
 from examples.trajectory_3d.baselines.registry import make_baselines
 from examples.trajectory_3d.config import ExperimentConfig
@@ -67,23 +68,9 @@ class Generator(nn.Module):
     """A Mixtral that maps points to points."""
 
     def __init__(self, experiment: ExperimentConfig, implementation: str) -> None:
-        from transformers import MixtralConfig, MixtralModel  # noqa: PLC0415  (of the group bench)
-
         super().__init__()
         config = experiment.model
-        self.stack = MixtralModel(
-            MixtralConfig(
-                vocab_size=8,
-                hidden_size=config.dim,
-                intermediate_size=config.experts.hidden_dim,
-                num_hidden_layers=config.n_layers,
-                num_attention_heads=config.attention.n_heads,
-                num_key_value_heads=config.attention.kv_heads,
-                num_local_experts=config.router.n_experts,
-                num_experts_per_tok=config.router.top_k,
-            )
-        )
-        self.stack.set_experts_implementation(implementation)
+        self.stack = mixtral_stack(config, implementation)
         self.embed, self.head = (
             nn.Linear(config.input_dim, config.dim),
             nn.Linear(config.dim, config.input_dim),
@@ -119,7 +106,7 @@ def contestants(name: str, folder: Path) -> dict[str, Ask]:
         "onnx": lambda context, horizon: serve(context, horizon, ()),
         "by one": one_at_a_time(model),
     }
-    for implementation in ("eager", "grouped_mm"):
+    for implementation in STACKS:
         found[f"transformers {implementation}"] = Generator(experiment, implementation).eval()
     for column, baseline in zip(CLASSICAL, make_baselines(list(CLASSICAL.values())), strict=True):
         found[column] = baseline.forecast

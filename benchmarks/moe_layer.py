@@ -29,12 +29,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from benchmarks.mixtral import IMPLEMENTATIONS, mixtral_experts
 from benchmarks.report import print_json
+from benchmarks.training_step import TYPES
 from m.experts import Experts, ExpertsConfig
 
-TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 TOKENS = (1, 8, 64, 512, 1024, 2048, 4096, 8192)
-IMPLEMENTATIONS = ("eager", "batched_mm", "grouped_mm")
 POOL = 128  # routings; the first half are for warming up
 _WARM_SECONDS = 0.5
 _BATCHED_LIMIT = 64  # tokens: batched_mm copies one expert's weights for every pair
@@ -130,31 +130,13 @@ class Loop(nn.Module):
         return result
 
 
-def mixtral_experts(size: Size, ours: Experts, implementation: str) -> nn.Module:
-    """Hugging Face's experts with the same weights."""
-    from transformers import MixtralConfig  # noqa: PLC0415  (of the group bench)
-    from transformers.models.mixtral.modeling_mixtral import MixtralExperts  # noqa: PLC0415
-
-    config = MixtralConfig(
-        hidden_size=size.dim,
-        intermediate_size=size.hidden,
-        num_local_experts=size.experts,
-        num_experts_per_tok=size.top_k,
-    )
-    config._experts_implementation = implementation
-    experts: nn.Module = MixtralExperts(config)
-    experts.gate_up_proj = nn.Parameter(ours.w_in.detach().transpose(1, 2).contiguous())
-    experts.down_proj = nn.Parameter(ours.w_out.detach().transpose(1, 2).contiguous())
-    return experts
-
-
 def contestants(size: Size, count: int, dtype: torch.dtype) -> dict[str, nn.Module]:
     """Everybody who can do this much."""
     ours = our_experts(size, dtype)
     found: dict[str, nn.Module] = {"limit": Products(ours), "ours": ours, "loop": Loop(ours)}
     for implementation in IMPLEMENTATIONS:
         if implementation != "batched_mm" or count <= _BATCHED_LIMIT:
-            found[f"transformers {implementation}"] = mixtral_experts(size, ours, implementation)
+            found[f"transformers {implementation}"] = mixtral_experts(ours, size.top_k, implementation)
     return found
 
 

@@ -16,28 +16,26 @@ did no useful work.
 
 from __future__ import annotations
 
-import argparse
 import itertools
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from benchmarks.report import UNTIED, print_json
-from benchmarks.training_throughput import TYPES, GemmClock
+from benchmarks.mixtral import STACKS, mixtral_stack
+from benchmarks.report import print_json
+from benchmarks.training_step import TYPES, TrainingStep, read_command
+from benchmarks.training_throughput import GemmClock
 from examples.trajectory_3d.config import ExperimentConfig
 from examples.trajectory_3d.training import training_batches
-from m.config import load_config
-from m.moe import ModelConfig, MoESequenceRegressor, SequenceBatch, model_size
+from m.moe import ModelConfig, MoESequenceRegressor, model_size
 from m.routing.record import RoutingRecord
-from m.training import Precision, build_optimizer, choose_precision
+from m.training import Precision
 
-IMPLEMENTATIONS = ("eager", "grouped_mm")
 _BATCHES = 8  # windows made in advance, so that data costs nobody anything
 
 
@@ -45,31 +43,16 @@ class MixtralRegressor(MoESequenceRegressor):
     """This package's embedding, head and loss around a ``MixtralModel``."""
 
     def __init__(self, config: ModelConfig, implementation: str) -> None:
-        from transformers import MixtralConfig, MixtralModel  # noqa: PLC0415  (of the group bench)
-
         super().__init__(replace(config, n_layers=1))
         self.blocks = nn.ModuleList()
-        self.stack = MixtralModel(
-            MixtralConfig(
-                vocab_size=8,
-                hidden_size=config.dim,
-                intermediate_size=config.experts.hidden_dim,
-                num_hidden_layers=config.n_layers,
-                num_attention_heads=config.attention.n_heads,
-                num_key_value_heads=config.attention.kv_heads,
-                num_local_experts=config.router.n_experts,
-                num_experts_per_tok=config.router.top_k,
-                use_cache=False,
-            )
-        )
-        self.stack.set_experts_implementation(implementation)
+        self.stack = mixtral_stack(config, implementation)
 
     def _transform(
         self, history: Tensor, tokens: Tensor, places: Tensor, valid: Tensor, cache: Any
     ) -> tuple[Tensor, RoutingRecord]:
         """Mixtral's layers in place of the blocks; its own norm comes last."""
         del tokens, valid, cache
-        hidden = self.stack(inputs_embeds=self.embedding(history, places)).last_hidden_state
+        hidden = self.stack(inputs_embeds=self.embedding(history, places), use_cache=False).last_hidden_state
         return hidden.to(self.norm.weight.dtype), RoutingRecord(())
 
 
@@ -112,26 +95,6 @@ class Contestant:
         self.shares.append(speed / (clock.gigaflops() * 1e9))
 
 
-def stepper(
-    model: MoESequenceRegressor,
-    experiment: ExperimentConfig,
-    batches: Iterator[SequenceBatch],
-    precision: Precision,
-) -> Callable[[], None]:
-    """A training step: forward, backward, clipping, update."""
-    optimizer = build_optimizer(model, model.parameter_kinds(), experiment.training)
-
-    def step() -> None:
-        with precision.autocast():
-            loss = model.loss(next(batches)).loss
-        loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        optimizer.zero_grad()
-
-    return step
-
-
 def contestants(experiment: ExperimentConfig, precision: Precision) -> list[Contestant]:
     """This package with AdamW and as configured, and Mixtral by each implementation."""
     batches = list(itertools.islice(training_batches(experiment, 0), _BATCHES))
@@ -143,38 +106,28 @@ def contestants(experiment: ExperimentConfig, precision: Precision) -> list[Cont
     found = []
 
     def add(name: str, model: MoESequenceRegressor, how: ExperimentConfig, work: float) -> None:
-        found.append(Contestant(name, stepper(model, how, itertools.cycle(batches), precision), work))
+        step = TrainingStep(model, how.training, itertools.cycle(batches), precision)
+        found.append(Contestant(name, step, work))
 
     torch.manual_seed(0)
     add("ours", MoESequenceRegressor(config), adamw, own)
     if experiment.training.optimizer != "adamw":
         add("ours, as configured", MoESequenceRegressor(config), experiment, own)
-    for implementation in IMPLEMENTATIONS:
+    for implementation in STACKS:
         add(f"transformers {implementation}", MixtralRegressor(config, implementation), adamw, peer)
     return found
 
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("config", type=Path)
-    parser.add_argument("--steps", type=int, default=20)
-    parser.add_argument("--warmup", type=int, default=3)
-    parser.add_argument("--threads", type=int, default=None)
-    parser.add_argument("overrides", nargs="*", help="key=value")
-    arguments = parser.parse_args()
-    if arguments.threads:
-        torch.set_num_threads(arguments.threads)
-    experiment = load_config(ExperimentConfig, arguments.config, [UNTIED, *arguments.overrides])
-    precision = choose_precision(experiment.training.precision, torch.device("cpu"))
+    command = read_command(__doc__, steps=20)
+    experiment, precision = command.experiment, command.precision
     clock = GemmClock(TYPES[precision.name])
     found = contestants(experiment, precision)
-    for turn in range(arguments.warmup + arguments.steps):
+    for turn in range(command.warmup + command.steps):
         for contestant in found:
             contestant.take_turn(clock)
-            if turn < arguments.warmup:
+            if turn < command.warmup:
                 contestant.speeds.clear()
                 contestant.shares.clear()
     speeds = {each.name: statistics.median(each.speeds) for each in found}

@@ -11,7 +11,6 @@ shared machines drift, and a figure from one moment would flatter or slander the
 
 from __future__ import annotations
 
-import argparse
 import statistics
 import tempfile
 import time
@@ -21,14 +20,13 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from benchmarks.report import UNTIED, print_json
+from benchmarks.report import print_json
+from benchmarks.training_step import TYPES, read_command
 from examples.trajectory_3d.config import ExperimentConfig
 from examples.trajectory_3d.training import motion_metrics, training_batches
-from m.config import load_config
 from m.moe import MoESequenceRegressor, model_size
-from m.training import Callback, StepRecord, Trainer, choose_precision
+from m.training import Callback, StepRecord, Trainer
 
-TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 GEMM_SIZE = 2048
 
 
@@ -91,19 +89,11 @@ def measure(experiment: ExperimentConfig, speeds: Speeds | None, steps: int) -> 
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("config", type=Path)
-    parser.add_argument("--steps", type=int, default=20)
-    parser.add_argument("--warmup", type=int, default=3)
-    parser.add_argument("overrides", nargs="*", help="key=value")
-    arguments = parser.parse_args()
-    experiment = load_config(ExperimentConfig, arguments.config, [UNTIED, *arguments.overrides])
-    precision = choose_precision(experiment.training.precision, torch.device("cpu"))
+    command = read_command(__doc__, steps=20)
+    experiment, precision = command.experiment, command.precision
     speeds = Speeds(GemmClock(TYPES[precision.name]))
-    measure(experiment, speeds, arguments.steps + arguments.warmup)
-    windows, gemm = speeds.windows[arguments.warmup :], speeds.gemm[arguments.warmup :]
+    measure(experiment, speeds, command.steps + command.warmup)
+    windows, gemm = speeds.windows[command.warmup :], speeds.gemm[command.warmup :]
     size = model_size(experiment.model)
     work = 3 * size.forward_flops(experiment.dataset.sequence_length) / 1e9
     share = statistics.median(w * work / g for w, g in zip(windows, gemm, strict=True))
@@ -120,7 +110,7 @@ def main() -> None:
         "training_throughput",
         {
             "config": experiment.name,
-            "overrides": arguments.overrides,
+            "overrides": list(command.overrides),
             "precision": precision.name,
             "windows_per_second": round(speed, 2),
             "gflop_per_window": round(work, 4),

@@ -21,15 +21,16 @@ import torch
 from torch import Tensor
 from torch._ops import OpOverload
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.flop_counter import FlopCounterMode
 
+from benchmarks.flops import product_flops
 from benchmarks.report import UNTIED, print_json
+from benchmarks.training_step import TrainingStep
 from examples.trajectory_3d.config import ExperimentConfig
 from examples.trajectory_3d.training import training_batches
 from m import load
 from m.config import load_config
 from m.moe import MoESequenceRegressor
-from m.training import build_optimizer, choose_precision
+from m.training import choose_precision
 
 RECORDED = Path(__file__).with_name("work_counts.json")
 CONFIGS = Path(__file__).parents[1] / "examples" / "trajectory_3d" / "configs"
@@ -44,7 +45,7 @@ class Work:
     Attributes:
         operators: run, without views.
         megabytes: written by them.
-        gigaflops: of matrix products, 2 a multiply-add; grouped ones are not known to the counter.
+        gigaflops: of matrix products, 2 a multiply-add.
     """
 
     operators: int = 0
@@ -78,13 +79,11 @@ def _written(result: Any) -> int:
 
 def count(action: Callable[[], object]) -> Work:
     """What an action does."""
-    flops = FlopCounterMode(display=False)
-    with flops:
-        action()
+    flops = product_flops(action)
     with _Counting() as counting:
         action()
     work: Work = counting.work
-    work.gigaflops = flops.get_total_flops() / 1e9
+    work.gigaflops = flops / 1e9
     return work
 
 
@@ -93,18 +92,9 @@ def training_step(name: str) -> Callable[[], None]:
     experiment = load_config(ExperimentConfig, CONFIGS / f"{name}.yaml", [UNTIED])
     torch.manual_seed(0)
     model = MoESequenceRegressor(experiment.model)
-    optimizer = build_optimizer(model, model.parameter_kinds(), experiment.training)
     batches = itertools.cycle(itertools.islice(training_batches(experiment, 0), 1))
     precision = choose_precision("fp32", model.device)  # bf16 only adds casts, on machines that have it
-
-    def step() -> None:
-        with precision.autocast():
-            loss = model.loss(next(batches)).loss
-        loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        optimizer.zero_grad()
-
+    step = TrainingStep(model, experiment.training, batches, precision)
     step()
     return step
 

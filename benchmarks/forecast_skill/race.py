@@ -22,8 +22,8 @@ from pathlib import Path
 
 import torch
 
+from benchmarks.flops import flops_per_window
 from benchmarks.forecast_skill.contestants import Contestant, TrainedForecaster
-from benchmarks.forecast_skill.flops import flops_per_window
 from benchmarks.forecast_skill.learner import Clock, Learner, second_learner
 from benchmarks.forecast_skill.records import BudgetRecord, ResultStore
 from benchmarks.forecast_skill.schedule import branch_factor, branch_point, trunk_factor

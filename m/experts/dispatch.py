@@ -15,7 +15,7 @@ from torch import Tensor
 
 # Rows that runs are filled up to on processors, where oneDNN compiles a kernel for each number of rows it
 # meets. How many tokens an expert gets changes with every batch, and so many kernels do not fit its cache:
-# half of a bf16 training step went into compiling them. 16 is also the height of a tile of AMX.
+# a sixth of a bf16 training step went into compiling them. 16 is also the height of a tile of AMX.
 _ROW_MULTIPLE = 16
 _ONEDNN_TYPES = (torch.bfloat16, torch.float16)
 

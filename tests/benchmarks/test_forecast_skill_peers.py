@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy.stats import gmean
 from torch.nn import functional as F
 
-from benchmarks.forecast_skill.flops import flops_per_window
+from benchmarks.flops import flops_per_window
 from benchmarks.forecast_skill.networks import DLinear, ResidualMlp, interpolate_knots
 from benchmarks.forecast_skill.peer import LOSSES, Peer
 from benchmarks.forecast_skill.recipes import RECIPES

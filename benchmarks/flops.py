@@ -1,4 +1,4 @@
-"""Count the floating-point operations of a training step, so that equal times can be explained.
+"""Count the floating-point operations of matrix products, so that times can be explained.
 
 `torch.utils.flop_counter` sees every matrix product of the forward and the backward pass. It does not
 know two operators used here, grouped matrix products and the CPU's fused attention; their formulas
@@ -31,9 +31,18 @@ def flops_per_window(model: nn.Module, batch: SequenceBatch) -> int:
     """
     if not isinstance(model, TrainableModel):
         raise TypeError(f"{type(model).__name__} lacks loss, update_routers or parameter_kinds")
-    with FlopCounterMode(display=False, custom_mapping=_FORMULAS) as counter:
+
+    def both_passes() -> None:
         model.loss(batch).loss.backward()  # type: ignore[no-untyped-call]
-    return round(int(counter.get_total_flops()) / batch.num_sequences)
+
+    return round(product_flops(both_passes) / batch.num_sequences)
+
+
+def product_flops(action: Callable[[], object]) -> int:
+    """Operations (2 per multiply-add) of the matrix products of an action, gradients included."""
+    with FlopCounterMode(display=False, custom_mapping=_FORMULAS) as counter:
+        action()
+    return int(counter.get_total_flops())
 
 
 def _grouped_product(a: Sequence[int], b: Sequence[int], *_: Any, **__: Any) -> int:
