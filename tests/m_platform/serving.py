@@ -65,3 +65,11 @@ def running(
         thread.join(20)
         if host.server_if_loaded is not None:
             host.server_if_loaded.close(drain=False, timeout=10)
+
+
+def refused(answer, status=400):
+    """What a refusal says; it must be one, in JSON."""
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/json"
+    assert list(answer.json()) == ["error"]
+    return answer.json()["error"]
