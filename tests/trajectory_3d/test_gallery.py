@@ -6,7 +6,7 @@ from PIL import Image
 
 from examples.trajectory_3d.figure_style import PALETTE
 from examples.trajectory_3d.gallery import __main__ as command
-from examples.trajectory_3d.gallery.browser import find_browser
+from examples.trajectory_3d.gallery.browser import cut_foot, find_browser, whole_picture_of
 from examples.trajectory_3d.gallery.pictures import WIDTH, Exhibit, Room, shrink, write_page
 
 
@@ -35,6 +35,28 @@ def test_wide_pictures_become_narrower_and_moving_ones_keep_moving(tmp_path):
     frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
     with Image.open(shrink(tmp_path / "a.gif", tmp_path / "b.gif")) as moving:
         assert moving.n_frames == 3
+
+
+def test_a_foot_of_one_colour_is_cut_off_but_for_a_margin():
+    picture = Image.new("RGB", (40, 500), (240, 242, 246))
+    picture.putpixel((39, 299), (0, 0, 0))  # the last thing shown
+    assert cut_foot(picture).size == (40, 324)
+    picture.putpixel((0, 499), (0, 0, 0))  # no foot at all
+    assert cut_foot(picture).size == (40, 500)
+
+
+@pytest.mark.parametrize("height", [700, 5200])
+def test_a_page_is_pictured_to_its_end(tmp_path, height):
+    browser = find_browser()
+    if browser is None:
+        pytest.skip("no Chromium is installed")
+    page = tmp_path / "page.html"
+    page.write_text(
+        f"<body style='margin:0;background:#eef'><div style='height:{height}px;background:#246'></div>"
+    )
+    picture = whole_picture_of(page.as_uri(), tmp_path / "page.png", browser=browser)
+    with Image.open(picture) as opened:
+        assert opened.height == height + 24
 
 
 def test_the_page_shows_every_picture_and_old_ones_are_gone(tmp_path):

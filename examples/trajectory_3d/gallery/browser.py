@@ -7,6 +7,9 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+import numpy as np
+from PIL import Image
+
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 PATIENCE_MILLISECONDS = 20_000  # of the page's own clock, which runs ahead while nothing happens
 _TIMEOUT_SECONDS = 180
@@ -27,6 +30,10 @@ _OPTIONS = (
 )
 
 
+_TALLEST = 9000  # pixels of a page
+_MARGIN = 24  # pixels left below what is shown
+
+
 def find_browser() -> str | None:
     """Path of the first Chromium that is installed under a usual name."""
     return next((path for name in BROWSERS if (path := shutil.which(name))), None)
@@ -44,6 +51,30 @@ def picture_of(address: str, path: Path, *, browser: str, width: int = 1360, hei
     if not path.is_file():
         raise RuntimeError(f"the browser {browser} wrote no picture of {address}")
     return path
+
+
+def whole_picture_of(address: str, path: Path, *, browser: str, width: int = 1360) -> Path:
+    """Write all of a page, however tall it is.
+
+    Raises:
+        RuntimeError: the browser failed, or the page is taller than any picture is worth.
+    """
+    picture_of(address, path, browser=browser, width=width, height=_TALLEST)
+    with Image.open(path) as opened:
+        picture = opened.convert("RGB")
+    cut = cut_foot(picture)
+    if cut.height == picture.height:
+        raise RuntimeError(f"{address} is taller than {_TALLEST} pixels")
+    cut.save(path)
+    return path
+
+
+def cut_foot(picture: Image.Image) -> Image.Image:
+    """The picture without what is of one colour at its foot, but for a margin."""
+    rows = np.asarray(picture)  # [height, width, 3]
+    shown = np.flatnonzero((rows != rows[-1, -1]).any(axis=(1, 2)))
+    height = int(shown[-1]) + 1 + _MARGIN if len(shown) else 0
+    return picture.crop((0, 0, picture.width, min(max(height, 1), picture.height)))
 
 
 def elements_of(address: str, *, browser: str) -> tuple[str, str]:

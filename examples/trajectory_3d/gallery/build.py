@@ -17,7 +17,7 @@ from examples.trajectory_3d.experts.analysis import ExpertAnalysis, analyse_expe
 from examples.trajectory_3d.experts.summary import service_claims, worth_claims
 from examples.trajectory_3d.experts.validation_metrics import TYPE_KNOWN
 from examples.trajectory_3d.figure_style import save_figure
-from examples.trajectory_3d.gallery.browser import picture_of
+from examples.trajectory_3d.gallery.browser import picture_of, whole_picture_of
 from examples.trajectory_3d.gallery.pictures import Exhibit, Room, write_page
 from examples.trajectory_3d.live.server import live_server
 from examples.trajectory_3d.model_discovery import released_model
@@ -35,7 +35,6 @@ CONFIGS = Path(__file__).parents[1] / "configs"
 SHIPPED = "trajectory-3d"
 RIVALS = ("ridge-autoregression", "classical-combination", "kalman-constant-acceleration")
 ANIMATED = "lorenz"
-REPORT_HEIGHT, LIVE_HEIGHT = 4150, 3180  # pixels
 _COMMAND = "uv run trajectory-3d-"
 
 
@@ -190,7 +189,7 @@ def _report(evaluated: _Evaluation, browser: str) -> Room:
     folder = evaluated.folder
     address = (folder / "report.html").absolute().as_uri()
     top = picture_of(address, folder / "report.png", browser=browser, height=1080)
-    whole = picture_of(address, folder / "report_whole.png", browser=browser, height=REPORT_HEIGHT)
+    whole = whole_picture_of(address, folder / "report_whole.png", browser=browser)
     scores = evaluated.result.forecasters[0].groups.values()
     worst = max(group.metrics["position_error"] for group in scores)
     layers = evaluated.experts.layers
@@ -217,7 +216,7 @@ def _training(folder: Path, browser: str) -> Room:
     with live_server(0) as live:
         assert live is not None
         train(experiment, folder, device=torch.device("cpu"), live=live.history)
-        shown = picture_of(live.url, folder / "live_page.png", browser=browser, height=LIVE_HEIGHT)
+        shown = whole_picture_of(live.url, folder / "live_page.png", browser=browser)
     log = read_jsonl(folder / LOG)
     last = [line for line in log if line["event"] == "evaluation"][-1]
     speed = [line["sequences_per_second"] for line in log if line["event"] == "step"]
