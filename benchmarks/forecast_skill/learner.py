@@ -14,6 +14,7 @@ import torch
 from benchmarks.forecast_skill.contestants import Contestant
 from m.moe import SequenceBatch
 from m.training import Ema, NonFiniteLossError, TrainableModel, build_optimizer, choose_precision
+from m.training.engine import LocalEngine
 from m.training.optimizer import set_learning_rate
 from m.training.random_state import seed_all
 from m.training.state import Progress, capture_state, restore_state
@@ -47,7 +48,8 @@ class Learner:
         if not isinstance(self.model, TrainableModel):
             raise TypeError(f"{contestant.name} lacks loss, update_routers or parameter_kinds")
         self._optimizer = build_optimizer(self.model, self.model.parameter_kinds(), self.config)
-        self._ema = Ema(self.model, self.config.ema_decay) if self.config.ema_decay > 0 else None
+        self._engine = LocalEngine(self.model, device)
+        self._ema = Ema(self._engine.weights(), self.config.ema_decay) if self.config.ema_decay > 0 else None
 
     @property
     def windows_seen(self) -> int:
@@ -78,7 +80,7 @@ class Learner:
         rate = self.config.learning_rate * factor
         set_learning_rate(self._optimizer, rate)
         outcome = accumulate_gradients(
-            self.model,
+            self._engine,
             batches,
             accumulation_steps=self.config.accumulation_steps,
             clip_norm=self.config.gradient_clip_norm,
@@ -130,7 +132,7 @@ class Learner:
             progress=self.progress,
             config=self.config,
             metadata={"cpu_seconds": self.cpu_seconds, "contestant": self.contestant.description},
-            device=self.device,
+            random=self._engine.random_state(),
         )
         return copy.deepcopy(state)
 
@@ -147,7 +149,7 @@ class Learner:
             optimizer=self._optimizer,
             ema=self._ema,
             config=self.config,
-            device=self.device,
+            restore_random=self._engine.restore_random,
         )
         self.cpu_seconds = float(state["metadata"]["cpu_seconds"])
 

@@ -7,8 +7,9 @@ weights. Every pair is computed, so a token's output never depends on its batch 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, TypeAlias
 
 import torch
 from torch import Tensor
@@ -18,6 +19,44 @@ from torch import Tensor
 # a sixth of a bf16 training step went into compiling them. 16 is also the height of a tile of AMX.
 _ROW_MULTIPLE = 16
 _ONEDNN_TYPES = (torch.bfloat16, torch.float16)
+
+Networks: TypeAlias = Callable[[Tensor, Tensor], Tensor]
+"""Experts on rows sorted by expert: ``[M, D]`` and rows per expert ``[E]`` give ``[M, D]``."""
+
+
+class Dispatcher(Protocol):
+    """How tokens reach their experts and come back."""
+
+    def __call__(self, tokens: Tensor, experts: Tensor, weights: Tensor, networks: Networks) -> Tensor:
+        """Each token's K expert outputs, summed by gate weight.
+
+        Args:
+            tokens: ``[N, D]``.
+            experts: chosen, ``[N, K]`` int64, of all there are.
+            weights: gate weights, ``[N, K]``.
+            networks: the experts that this process holds.
+
+        Returns:
+            ``[N, D]`` in the type of the gate weights (float32 under autocast).
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class LocalDispatcher:
+    """To experts that are all here.
+
+    Attributes:
+        n_experts: E.
+    """
+
+    n_experts: int
+
+    def __call__(self, tokens: Tensor, experts: Tensor, weights: Tensor, networks: Networks) -> Tensor:
+        """See `Dispatcher`."""
+        rows = row_multiple(experts.numel(), self.n_experts, tokens.dtype, tokens.device)
+        plan = dispatch(experts, self.n_experts, rows)
+        return combine(networks(sort_by_expert(tokens, plan), plan.counts), weights, plan)
 
 
 @dataclass(frozen=True)

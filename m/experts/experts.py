@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from m.experts.activation import apply_activation, is_gated
 from m.experts.config import Activation, ExpertsConfig
-from m.experts.dispatch import combine, dispatch, row_multiple, sort_by_expert
+from m.experts.dispatch import Dispatcher, LocalDispatcher
 from m.experts.matmul import grouped_matmul
 
 
@@ -41,6 +41,7 @@ class Experts(nn.Module):
         super().__init__()
         self.config = config
         self.n_experts = n_experts
+        self.dispatcher: Dispatcher = LocalDispatcher(n_experts)
         width = config.hidden_dim * (2 if is_gated(config.activation) else 1)
         self.w_in = nn.Parameter(torch.empty(n_experts, dim, width))
         self.w_out = nn.Parameter(torch.empty(n_experts, config.hidden_dim, dim))
@@ -91,13 +92,13 @@ class Experts(nn.Module):
         if self.config.kernel == "batched":
             return self._batched(tokens, experts, weights).to(tokens.dtype)
         dtype = autocast_type(tokens)
-        rows = row_multiple(experts.numel(), self.n_experts, dtype, tokens.device)
-        plan = dispatch(experts, self.n_experts, rows)
-        sorted_tokens = sort_by_expert(tokens.to(dtype), plan)  # [M, D]
-        hidden = grouped_matmul(sorted_tokens, self.w_in.to(dtype), plan.counts, self.config.kernel)
+        return self.dispatcher(tokens.to(dtype), experts, weights, self._networks).to(tokens.dtype)
+
+    def _networks(self, rows: Tensor, counts: Tensor) -> Tensor:
+        """Experts on rows sorted by expert, ``[M, D] -> [M, D]``; see `Networks`."""
+        hidden = grouped_matmul(rows, self.w_in.to(rows.dtype), counts, self.config.kernel)
         hidden = apply_activation(hidden, self.config.activation)  # [M, F]
-        outputs = grouped_matmul(hidden, self.w_out.to(dtype), plan.counts, self.config.kernel)
-        return combine(outputs, weights, plan).to(tokens.dtype)
+        return grouped_matmul(hidden, self.w_out.to(rows.dtype), counts, self.config.kernel)
 
     def _as_one(self, tokens: Tensor, weights: Tensor) -> Tensor:
         """What equal experts give, from their mean."""

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from m.batch_part import WHOLE, BatchPart
 from m.heads.config import HeadConfig
 from m.heads.distribution import StepDistribution
 from m.modes import cosine_modes
@@ -41,6 +42,7 @@ class DistributionHead(nn.Module):
         super().__init__()
         self.config = config
         self.target_dim = target_dim
+        self.part: BatchPart = WHOLE
         self.projection = nn.Linear(dim, config.prediction_steps * target_dim * 2)
         self.register_buffer("step_correlation", torch.zeros(()))
         self.register_buffer("spread", torch.ones(config.prediction_steps))
@@ -97,7 +99,8 @@ class DistributionHead(nn.Module):
         self._measure_correlation(residual)
         # Stochastic approximation of a quantile (Robbins and Monro 1951), in logarithms.
         reach = stated.quantile((1 + _CALIBRATED_INTERVAL) / 2) - stated.location  # [N, P, K]
-        inside = (residual.abs() <= reach * self.spread[:, None]).to(self.spread).mean((0, 2))  # [P]
+        inside = (residual.abs() <= reach * self.spread[:, None]).to(self.spread)  # [N, P, K]
+        inside = self.part.mean_of_parts(inside.mean((0, 2)))  # [P]
         self.spread.mul_(torch.exp(_SPREAD_RATE * (_CALIBRATED_INTERVAL - inside)))
 
     def _measure_correlation(self, residual: Tensor) -> None:
@@ -109,6 +112,6 @@ class DistributionHead(nn.Module):
         if residual.shape[-2] < 2:
             return
         signs = residual.sign()
-        agreement = (signs[..., 1:, :] * signs[..., :-1, :]).mean()
+        agreement = self.part.mean_of_parts((signs[..., 1:, :] * signs[..., :-1, :]).mean())
         rho = torch.sin(agreement * math.pi / 2).clamp(-0.999, 0.999).to(self.step_correlation)
         self.step_correlation.lerp_(rho, 1 - _CORRELATION_MOMENTUM)

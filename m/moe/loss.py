@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from m.batch_part import WHOLE, BatchPart
 from m.moe.anchor import compute_anchor
 from m.moe.batch import LossOutput, SequenceBatch
 
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
 def sequence_loss(model: MoESequenceRegressor, batch: SequenceBatch) -> LossOutput:
     """Mean negative log-likelihood (nats per coordinate, anchored units) plus auxiliary losses.
 
-    In training terms are weighted as ``head.spread_weighting`` says, within each micro-batch.
+    In training terms are weighted as ``head.spread_weighting`` says, within each micro-batch (of all
+    processes, see `m.batch_part`).
 
     In training some sequences are shortened (see `ContextConfig`), each is anchored on a random
     prefix, or on its whole context (see `AnchorConfig`), and the last point and those whole strides
@@ -40,9 +42,10 @@ def sequence_loss(model: MoESequenceRegressor, batch: SequenceBatch) -> LossOutp
         )
     lengths = torch.full((size,), length, dtype=torch.int64, device=batch.inputs.device)
     truth = batch.path[:, -steps:]
+    part = model.part if model.training else WHOLE
     if model.training:
-        batch, lengths = _shorten(model, batch)
-    anchor = compute_anchor(batch.inputs, _anchor_lengths(model, lengths), model.config.anchor)
+        batch, lengths = _shorten(model, batch, part)
+    anchor = compute_anchor(batch.inputs, _anchor_lengths(model, lengths, part), model.config.anchor)
     tokens = model.token_positions(lengths)
     output = model(batch.inputs, anchor=anchor, lengths=lengths, tokens=tokens)
     path = anchor.for_targets(batch.path.shape[-1]).normalise(batch.path).to(output.distribution.location)
@@ -54,9 +57,9 @@ def sequence_loss(model: MoESequenceRegressor, batch: SequenceBatch) -> LossOutp
     if model.training:
         model.head.observe(targets[last], final)
         shown = (tokens < lengths[:, None])[..., None, None].expand_as(nll)
-        mean_nll = nll[shown].mean()
+        mean_nll = part.mean(nll[shown])
         prediction_loss = _weighted_mean(
-            nll[shown], output.distribution.scale[shown], model.config.head.spread_weighting
+            nll[shown], output.distribution.scale[shown], model.config.head.spread_weighting, part
         )
     else:
         prediction_loss = mean_nll = final_nll
@@ -79,12 +82,12 @@ def sequence_loss(model: MoESequenceRegressor, batch: SequenceBatch) -> LossOutp
     )
 
 
-def _weighted_mean(nll: Tensor, scale: Tensor, beta: float) -> Tensor:
+def _weighted_mean(nll: Tensor, scale: Tensor, beta: float, part: BatchPart) -> Tensor:
     """Mean over terms weighted by ``scale ** beta``; the weights learn nothing."""
     if beta == 0:
-        return nll.mean()
+        return part.mean(nll)
     weights = scale.detach() ** beta
-    return (nll * weights).sum() / weights.sum()
+    return (nll * weights).sum() / part.share(weights.sum())
 
 
 def _continuations(path: Tensor, tokens: Tensor, steps: int) -> Tensor:
@@ -95,7 +98,9 @@ def _continuations(path: Tensor, tokens: Tensor, steps: int) -> Tensor:
     return path.gather(1, index).view(len(path), -1, steps, path.shape[-1])
 
 
-def _shorten(model: MoESequenceRegressor, batch: SequenceBatch) -> tuple[SequenceBatch, Tensor]:
+def _shorten(
+    model: MoESequenceRegressor, batch: SequenceBatch, part: BatchPart
+) -> tuple[SequenceBatch, Tensor]:
     """Cut the first points off some sequences, and move the rest to the front.
 
     Returns:
@@ -106,8 +111,8 @@ def _shorten(model: MoESequenceRegressor, batch: SequenceBatch) -> tuple[Sequenc
     config = model.config.context
     kept = torch.full((size,), length, dtype=torch.int64, device=device)
     if config.shortened_share > 0:
-        drawn = torch.randint(min(config.min_points, length), length + 1, (size,), device=device)
-        kept = torch.where(torch.rand(size, device=device) < config.shortened_share, drawn, kept)
+        drawn = part.randint(min(config.min_points, length), length + 1, size, device)
+        kept = torch.where(part.rand(size, device) < config.shortened_share, drawn, kept)
     return SequenceBatch(
         _advance(batch.inputs, length - kept), _advance(batch.path, length - kept), batch.labels
     ), kept
@@ -121,12 +126,13 @@ def _advance(points: Tensor, by: Tensor) -> Tensor:
     return points.gather(1, index[..., None].expand_as(points))
 
 
-def _anchor_lengths(model: MoESequenceRegressor, lengths: Tensor) -> Tensor:
+def _anchor_lengths(model: MoESequenceRegressor, lengths: Tensor, part: BatchPart) -> Tensor:
     """Points each sequence is anchored on, ``[B]``."""
     if not model.training:
         return lengths
     config = model.config.anchor
     least = lengths.clamp_max(config.min_points)
-    drawn = least + (torch.rand(len(lengths), device=lengths.device) * (lengths - least + 1)).long()
-    whole = torch.rand(len(lengths), device=lengths.device) < config.whole_context_share
+    size, device = len(lengths), lengths.device
+    drawn = least + (part.rand(size, device) * (lengths - least + 1)).long()
+    whole = part.rand(size, device) < config.whole_context_share
     return torch.where(whole, lengths, torch.minimum(drawn, lengths))

@@ -14,6 +14,7 @@ from torch.utils.checkpoint import checkpoint
 from m.attention.attention import CausalSelfAttention, causal_mask
 from m.attention.cache import KVCache
 from m.attention.rope import rotation
+from m.batch_part import WHOLE, BatchPart
 from m.experts.experts import Experts, FeedForward
 from m.heads.distribution import StepDistribution
 from m.heads.head import DistributionHead
@@ -69,6 +70,7 @@ class MoESequenceRegressor(nn.Module):
         super().__init__()
         self.config = config
         self.activation_checkpointing = False  # `TrainingConfig` has what it does
+        self.part: BatchPart = WHOLE
         self.embedding = WindowEmbedding(config.input_dim, config.window, config.window_gain, config.dim)
         self.blocks = nn.ModuleList(TransformerBlock(config, index) for index in range(config.n_layers))
         self.norm = nn.RMSNorm(config.dim, eps=config.norm_eps)

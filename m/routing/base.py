@@ -8,6 +8,7 @@ from typing import ClassVar, TypeVar
 import torch
 from torch import Tensor, nn
 
+from m.batch_part import WHOLE, BatchPart
 from m.config.schema import ConfigError, nearest_hint
 from m.routing.config import RouterConfig
 from m.routing.record import Routing
@@ -31,6 +32,7 @@ class Router(nn.Module):
     def __init__(self, dim: int, config: RouterConfig) -> None:
         super().__init__()
         self.config = config
+        self.part: BatchPart = WHOLE
         self.projection = nn.Linear(dim, config.n_experts, bias=False)
 
     @classmethod
@@ -68,7 +70,7 @@ class Router(nn.Module):
             logits = nn.functional.linear(tokens.to(dtype), self.projection.weight.to(dtype))
         logits = logits / self.config.temperature
         if self.training and self.config.noise_std > 0:
-            logits = logits + self.config.noise_std * torch.randn_like(logits)
+            logits = logits + self.config.noise_std * self.part.randn_like(logits)
         return logits
 
     def scores(self, logits: Tensor) -> Tensor:

@@ -18,8 +18,8 @@ class TopKRouter(Router):
         """See `load_balance_loss` and `z_loss`; a weight of 0 leaves the term out."""
         terms: dict[str, Tensor] = {}
         if self.config.balance_loss_weight > 0:
-            balance = load_balance_loss(probabilities, experts, valid)
+            balance = load_balance_loss(probabilities, experts, valid, self.part)
             terms["balance_loss"] = self.config.balance_loss_weight * balance
         if self.config.z_loss_weight > 0:
-            terms["z_loss"] = self.config.z_loss_weight * z_loss(logits, valid)
+            terms["z_loss"] = self.config.z_loss_weight * z_loss(logits, valid, self.part)
         return terms

@@ -35,7 +35,7 @@ class BiasBalancedRouter(Router):
         """Only the z loss, which does not balance but keeps logits small."""
         del probabilities, experts
         weight = self.config.z_loss_weight
-        return {"z_loss": weight * z_loss(logits, valid)} if weight > 0 else {}
+        return {"z_loss": weight * z_loss(logits, valid, self.part)} if weight > 0 else {}
 
     @torch.no_grad()
     def update(self, load: Tensor) -> None:

@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from m.training.callbacks import Callback
     from m.training.config import TrainingConfig
     from m.training.ema import Ema
+    from m.training.engine import STATE_NAME, Engine, LocalEngine, StateStore
     from m.training.errors import NonFiniteLossError
     from m.training.interfaces import (
         Batch,
@@ -24,12 +25,15 @@ if TYPE_CHECKING:
     from m.training.records import EvaluationRecord, StartRecord, StepRecord, TrainingResult, TrainingStatus
     from m.training.schedule import learning_rate_factor
     from m.training.tensorboard import TensorBoardLogger
-    from m.training.trainer import BEST_NAME, FINAL_NAME, STATE_NAME, Trainer
+    from m.training.trainer import BEST_NAME, FINAL_NAME, Trainer
 
 _EXPORTS = {
     "BEST_NAME": "m.training.trainer",
     "FINAL_NAME": "m.training.trainer",
-    "STATE_NAME": "m.training.trainer",
+    "Engine": "m.training.engine",
+    "LocalEngine": "m.training.engine",
+    "STATE_NAME": "m.training.engine",
+    "StateStore": "m.training.engine",
     "Batch": "m.training.interfaces",
     "BatchMetrics": "m.training.interfaces",
     "BatchSource": "m.training.interfaces",
@@ -66,14 +70,17 @@ __all__ = [
     "BatchSource",
     "Callback",
     "Ema",
+    "Engine",
     "Evaluate",
     "EvaluationRecord",
     "JsonlLogger",
+    "LocalEngine",
     "LossOutput",
     "NonFiniteLossError",
     "ParameterKind",
     "Precision",
     "StartRecord",
+    "StateStore",
     "StepRecord",
     "TensorBoardLogger",
     "TrainableModel",

@@ -6,21 +6,25 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 
 class Ema:
-    """Running mean of trainable parameters; buffers are taken from the model as they are.
+    """Running mean of parameters; buffers are taken from the model as they are.
+
+    Args:
+        parameters: trainable ones by name, or what this process holds of them.
+        decay: d below.
 
     shadow <- d shadow + (1 - d) weights, with d = min(decay, (1 + n) / (10 + n)) after n updates, so that
     the random weights of the start are forgotten within a short run (the warm-up of TensorFlow's
     ``ExponentialMovingAverage``).
     """
 
-    def __init__(self, model: nn.Module, decay: float) -> None:
+    def __init__(self, parameters: Mapping[str, Tensor], decay: float) -> None:
         self.decay = decay
         self.updates = 0
-        self._parameters = {name: p for name, p in model.named_parameters() if p.requires_grad}
+        self._parameters = dict(parameters)
         self._shadow = {name: p.detach().clone() for name, p in self._parameters.items()}
 
     @torch.no_grad()
@@ -46,6 +50,11 @@ class Ema:
             own = parameter.data
             parameter.data = self._shadow[name]
             self._shadow[name] = own
+
+    @property
+    def weights(self) -> Mapping[str, Tensor]:
+        """The averaged weights, or what this process holds of them."""
+        return self._shadow
 
     def state_dict(self) -> dict[str, Tensor | int | dict[str, Tensor]]:
         """Averaged weights by name and the number of updates behind them."""

@@ -21,6 +21,7 @@ class StartRecord:
         changed: training options that differ from the saved run's, as "name: old -> new".
         precision_reason: why `precision` was chosen.
         parameters: number of trainable numbers in the model.
+        processes: that train it together.
     """
 
     step: int
@@ -33,6 +34,7 @@ class StartRecord:
     parameters: int
     output_dir: Path
     config: TrainingConfig
+    processes: int = 1
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

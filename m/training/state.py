@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-import torch
 from torch import nn
 from torch.optim import Optimizer
 
@@ -14,7 +13,6 @@ from m.checkpoint.errors import CheckpointError
 from m.training.config import TrainingConfig
 from m.training.ema import Ema
 from m.training.optimizer import load_optimizer_state, optimizer_state
-from m.training.random_state import capture_random, restore_random
 
 # Changing one of these would give other batches at the position where the run goes on.
 _STREAM_OPTIONS = ("batch_size", "accumulation_steps", "seed")
@@ -50,7 +48,7 @@ def capture_state(
     progress: Progress,
     config: TrainingConfig,
     metadata: Mapping[str, Any],
-    device: torch.device,
+    random: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Gather the state for `m.checkpoint.save_checkpoint`.
 
@@ -64,7 +62,7 @@ def capture_state(
         "model": model.state_dict(),
         "optimizer": optimizer_state(optimizer),
         "ema": None if ema is None else ema.state_dict(),
-        "random": capture_random(device),
+        "random": dict(random),
         "progress": dataclasses.asdict(progress),
         "data_position": progress.step * config.accumulation_steps,
         "training_config": dataclasses.asdict(config),
@@ -80,7 +78,7 @@ def restore_state(
     optimizer: Optimizer,
     ema: Ema | None,
     config: TrainingConfig,
-    device: torch.device,
+    restore_random: Callable[[dict[str, Any]], None],
 ) -> tuple[Progress, tuple[str, ...]]:
     """Put a state from `capture_state` into the parts of a fresh run.
 
@@ -91,7 +89,7 @@ def restore_state(
         optimizer: receives the moments.
         ema: receives the averaged weights; None when averaging is off now.
         config: options of the resumed run.
-        device: whose random generator is put back besides the CPU's.
+        restore_random: puts random generators back.
 
     Returns:
         The progress, and the training options that differ from the saved run's ("name: old -> new").
@@ -105,7 +103,7 @@ def restore_state(
         load_optimizer_state(optimizer, state["optimizer"])
         _restore_ema(ema, state["ema"], model)
         progress = Progress(**state["progress"])
-        restore_random(state["random"], device)
+        restore_random(state["random"])
     except KeyError as error:
         raise CheckpointError(f"{source}: the training state lacks {error}; start a new run") from error
     except (RuntimeError, TypeError, ValueError) as error:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from m.training.engine import Engine
 from m.training.interfaces import Batch, BatchMetrics, LossOutput, TrainableModel
 from m.training.precision import Precision
 
@@ -70,7 +71,7 @@ class _Sums:
 
 
 def accumulate_gradients(
-    model: nn.Module,
+    engine: Engine,
     batches: Iterator[Batch],
     *,
     accumulation_steps: int,
@@ -84,39 +85,51 @@ def accumulate_gradients(
     The mean weighs micro-batches equally: for micro-batches of equal size and a loss that is a mean, it
     is the gradient of the whole batch.
 
+    Of several processes each takes micro-batches of its own, which together are the whole ones.
+
     Raises:
-        RuntimeError: the data ended.
+        RuntimeError: the data ended, or no parameter received a gradient.
         TypeError: the model is no `TrainableModel`.
         ValueError: ``batch_metrics`` returns a name that the model reports itself.
     """
-    if not isinstance(model, TrainableModel):
-        raise TypeError(f"{type(model).__name__} lacks loss, update_routers or parameter_kinds")
     sums = _Sums()
-    for _ in range(accumulation_steps):
+    for index in range(accumulation_steps):
         batch = _next_batch(batches).to(device)
         with precision.autocast():
-            output = model.loss(batch)
+            output = engine.loss(batch, last=index + 1 == accumulation_steps)
         (output.loss / accumulation_steps).backward()  # type: ignore[no-untyped-call]
         sums.add(batch, output)
         if batch_metrics is not None:
             with torch.no_grad():
                 sums.add_metrics(_further_metrics(batch_metrics, batch, output))
-    parameters = [p for p in model.parameters() if p.grad is not None]
-    if not parameters:
-        raise RuntimeError(
-            "no parameter received a gradient; does the loss depend on the model's parameters?"
-        )
-    if clip_norm > 0:
-        grad_norm = nn.utils.clip_grad_norm_(parameters, clip_norm)
-    else:
-        grad_norm = nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
-    return StepOutcome(
+    outcome = StepOutcome(
         loss=torch.stack(sums.losses).mean(),
         metrics={name: torch.stack(values).float().mean() for name, values in sums.metrics.items()},
-        grad_norm=grad_norm,
+        grad_norm=engine.finish_gradients(clip_norm),
         expert_load=sums.load,
         sequences=sums.sequences,
         tokens=sums.tokens,
+    )
+    return outcome if engine.processes == 1 else _of_all(outcome, engine)
+
+
+def _of_all(outcome: StepOutcome, engine: Engine) -> StepOutcome:
+    """The outcome of all processes, in one exchange; the gradient's norm is already theirs."""
+    names = sorted(outcome.metrics)
+    scalars = [outcome.loss, *(outcome.metrics[name] for name in names)]
+    load = outcome.expert_load
+    device = outcome.loss.device
+    parts = [torch.stack([value.float().to(device) for value in scalars])]
+    if load is not None:
+        parts.append(load.float().flatten())
+    means = engine.mean(torch.cat(parts))
+    return StepOutcome(
+        loss=means[0],
+        metrics=dict(zip(names, means[1 : len(scalars)].unbind(), strict=True)),
+        grad_norm=outcome.grad_norm,
+        expert_load=None if load is None else (means[len(scalars) :] * engine.processes).view(load.shape),
+        sequences=outcome.sequences * engine.processes,
+        tokens=outcome.tokens * engine.processes,
     )
 
 

@@ -12,18 +12,19 @@ from typing import Any
 import torch
 from torch import nn
 
-from m.checkpoint.io import load_checkpoint, save_checkpoint
+from m.checkpoint.io import save_checkpoint
 from m.checkpoint.payload import model_payload
 from m.training.callbacks import Callback, CallbackList
 from m.training.config import TrainingConfig
 from m.training.ema import Ema
+from m.training.engine import Engine, LocalEngine
 from m.training.errors import NonFiniteLossError
 from m.training.interfaces import Batch, BatchMetrics, BatchSource, Evaluate, TrainableModel
 from m.training.memory import return_freed_memory
 from m.training.meter import StepMeter
 from m.training.optimizer import build_optimizer, set_learning_rate
 from m.training.precision import choose_precision
-from m.training.random_state import preserved_random, seed_all
+from m.training.random_state import preserved_random
 from m.training.records import EvaluationRecord, StartRecord, TrainingResult, TrainingStatus
 from m.training.schedule import learning_rate_factor
 from m.training.signals import InterruptGuard
@@ -32,14 +33,13 @@ from m.training.step import accumulate_gradients, apply_gradients
 
 BEST_NAME = "best_model.pt"
 FINAL_NAME = "final_model.pt"
-STATE_NAME = "training_state.pt"
 
 
 class Trainer:
     """Trains a model and leaves ``best_model.pt``, ``final_model.pt`` and ``training_state.pt`` behind.
 
     Args:
-        model: an `nn.Module` that is a `TrainableModel`; moved to ``device``.
+        model: an `nn.Module` that is a `TrainableModel`; moved to ``device``; evaluated, saved and shown.
         data: called with the index of the first micro-batch to deliver (see `BatchSource`).
         config: options.
         output_dir: folder for the files; created when missing.
@@ -53,6 +53,7 @@ class Trainer:
             as ``evaluate`` did.
         evaluate_first: also evaluate before the first step. The weights that training began with can then be
             the best ones, as they may when it goes on from a trained model.
+        engine: where it is trained; by default in this process alone.
         metadata: plain content kept in every checkpoint; its key ``model_config``, when present, becomes
             the ``model_config`` of model checkpoints.
 
@@ -74,24 +75,29 @@ class Trainer:
         batch_metrics: BatchMetrics | None = None,
         callbacks: Sequence[Callback] = (),
         evaluate_first: bool = False,
+        engine: Engine | None = None,
         metadata: Mapping[str, Any] | None = None,
     ) -> None:
         self.device = torch.device(device)
         self.model = model.to(self.device)
+        self.engine = engine or LocalEngine(self.model, self.device)
         self.config = config
         if config.activation_checkpointing:
-            _save_memory(self.model)
+            _save_memory(self.engine.model)
         self.output_dir = Path(output_dir)
         self.precision = choose_precision(config.precision, self.device)
         self.progress = Progress()
         self._data = data
         self._evaluate_model = evaluate
         self._batch_metrics = batch_metrics
-        self._callbacks = CallbackList(callbacks)
+        self._callbacks = CallbackList(callbacks if self.engine.is_main else ())
         self._evaluate_first = evaluate_first
         self._metadata = dict(metadata or {})
-        self._optimizer = build_optimizer(self.model, _parameter_kinds(self.model), config)
-        self._ema = Ema(self.model, config.ema_decay) if config.ema_decay > 0 else None
+        trained = self.engine.model
+        self._optimizer = build_optimizer(trained, _parameter_kinds(trained), config)
+        self.engine.adopt(self._optimizer)
+        self._ema = Ema(self.engine.weights(), config.ema_decay) if config.ema_decay > 0 else None
+        self._states = self.engine.states(self.output_dir)
         self._meter = StepMeter()
         self._saved_step = -1  # none yet
         self._started = time.perf_counter()
@@ -100,7 +106,7 @@ class Trainer:
         """Train until ``max_steps``, or until SIGINT or SIGTERM asks to stop.
 
         Args:
-            resume: go on from ``training_state.pt``; on one machine's CPU the result is identical, bit
+            resume: go on from the saved state; on one machine's CPU the result is identical, bit
                 for bit, to that of a run that never stopped (on CUDA as far as its kernels are
                 deterministic).
 
@@ -114,7 +120,7 @@ class Trainer:
             changed = self._restore()
         else:
             self._refuse_overwriting()
-            seed_all(self.config.seed)
+            self.engine.seed(self.config.seed)
         self._started = time.perf_counter()
         status: TrainingStatus = "failed"
         with InterruptGuard() as interrupt:
@@ -133,19 +139,20 @@ class Trainer:
         )
 
     def _run(self, interrupt: InterruptGuard) -> TrainingStatus:
-        self.model.train()
+        self.engine.model.train()
         if self._saved_step < 0:
             self._save_state()  # a run killed or failing before the first interval can be resumed too
         if self.progress.step < self.config.max_steps:
             self._evaluate_if_due()  # a run stopped at an evaluation step left it to its successor
             with self._open_data() as batches:
-                while self.progress.step < self.config.max_steps and not interrupt.requested:
+                while self.progress.step < self.config.max_steps and not self.engine.any(interrupt.requested):
                     self._step(batches)
-                    if not interrupt.requested:
+                    if not self.engine.any(interrupt.requested):
                         self._evaluate_if_due()
                         self._save_state_if_due()
         if self.progress.step < self.config.max_steps:
             self._save_state()
+            self._states.settle()
             return "interrupted"
         self._finish()
         return "finished"
@@ -174,7 +181,7 @@ class Trainer:
         number = progress.step + 1
         reported = number % config.log_interval == 0 or number == config.max_steps
         outcome = accumulate_gradients(
-            self.model,
+            self.engine,
             batches,
             accumulation_steps=config.accumulation_steps,
             clip_norm=config.gradient_clip_norm,
@@ -188,9 +195,9 @@ class Trainer:
                 learning_rate=rate,
                 found=outcome.non_finite_names(),
                 saved_step=self._saved_step,
-                state_path=self.output_dir / STATE_NAME,
+                state_path=self._states.path,
             )
-        apply_gradients(self.model, self._optimizer, outcome)
+        apply_gradients(self.engine.model, self._optimizer, outcome)
         if self._ema is not None:
             self._ema.update()
         progress.step = number
@@ -211,9 +218,11 @@ class Trainer:
         if self._evaluate_model is None or progress.last_evaluated == progress.step:
             return
         began = time.perf_counter()
+        found: Mapping[str, float] = {}
         with self._on_show():
-            found = self._evaluate_model(self.model, progress.step)
-        metrics = {name: float(value) for name, value in found.items()}
+            if self.engine.is_main:
+                found = self._evaluate_model(self.model, progress.step)
+        metrics = self.engine.from_main({name: float(value) for name, value in found.items()})
         is_best = self._is_best(metrics)
         progress.last_evaluated, progress.metrics = progress.step, metrics
         if is_best:
@@ -244,14 +253,17 @@ class Trainer:
 
     def _finish(self) -> None:
         self._evaluate()
-        final = self.output_dir / FINAL_NAME
-        if self._saved_step != self.progress.step or not final.exists():
+        complete = self._saved_step == self.progress.step and (self.output_dir / FINAL_NAME).exists()
+        if not self.engine.from_main(complete):
             self._save_model(FINAL_NAME)
             self._save_state()  # last: a state at max_steps means that all other files are there
+            self._states.settle()
 
     def _save_model(self, name: str) -> None:
         metadata = {key: value for key, value in self._metadata.items() if key != "model_config"}
-        with self._shipped_weights():
+        with self.engine.shown(self._ema):
+            if not self.engine.is_main:
+                return
             payload = model_payload(
                 self.model.state_dict(),
                 model_config=self._metadata.get("model_config"),
@@ -270,48 +282,44 @@ class Trainer:
     def _save_state(self) -> None:
         progress = Progress(**{**vars(self.progress), "elapsed": self._elapsed()})
         state = capture_state(
-            model=self.model,
+            model=self.engine.model,
             optimizer=self._optimizer,
             ema=self._ema,
             progress=progress,
             config=self.config,
             metadata=self._metadata,
-            device=self.device,
+            random=self.engine.random_state(),
         )
-        path = self.output_dir / STATE_NAME
-        save_checkpoint(path, state)
+        self._states.save(state, self.progress.step)
         self._saved_step = self.progress.step
-        self._callbacks.on_checkpoint(path, self.progress.step)
+        self._callbacks.on_checkpoint(self._states.path, self.progress.step)
 
     def _restore(self) -> tuple[str, ...]:
-        path = self.output_dir / STATE_NAME
         self.progress, changed = restore_state(
-            load_checkpoint(path, kind="training_state"),
-            source=str(path),
-            model=self.model,
+            self._states.load(),
+            source=str(self._states.path),
+            model=self.engine.model,
             optimizer=self._optimizer,
             ema=self._ema,
             config=self.config,
-            device=self.device,
+            restore_random=self.engine.restore_random,
         )
         self._saved_step = self.progress.step
         return changed
 
     def _refuse_overwriting(self) -> None:
-        held = [n for n in (BEST_NAME, FINAL_NAME, STATE_NAME) if (self.output_dir / n).exists()]
+        names = (BEST_NAME, FINAL_NAME, self._states.path.name)
+        held = self.engine.from_main([name for name in names if (self.output_dir / name).exists()])
         if held:
             raise FileExistsError(
                 f"{self.output_dir} already holds a run ({', '.join(held)}); "
                 "resume it, or choose another folder"
             )
 
-    def _shipped_weights(self) -> contextlib.AbstractContextManager[None]:
-        return contextlib.nullcontext() if self._ema is None else self._ema.applied()
-
     @contextlib.contextmanager
     def _on_show(self) -> Iterator[None]:
         """The model as it ships, in eval mode; nothing done to it or drawn inside reaches training."""
-        with self._shipped_weights(), preserved_random(self.device), torch.no_grad():
+        with self.engine.shown(self._ema), preserved_random(self.device), torch.no_grad():
             self.model.eval()
             try:
                 yield
@@ -331,6 +339,7 @@ class Trainer:
             precision=self.precision.name,
             precision_reason=self.precision.reason,
             parameters=sum(p.numel() for p in self.model.parameters() if p.requires_grad),
+            processes=self.engine.processes,
             output_dir=self.output_dir,
             config=self.config,
         )

@@ -174,7 +174,7 @@ def test_bad_parameter_kinds_are_named():
 
 def test_average_follows_its_recurrence_and_swaps_to_the_bit():
     model = nn.Linear(3, 1)
-    ema = Ema(model, decay=0.9)
+    ema = Ema(dict(model.named_parameters()), decay=0.9)
     expected = model.weight.detach().double().clone()
     for n in range(1, 120):
         with torch.no_grad():
