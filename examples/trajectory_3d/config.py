@@ -12,6 +12,7 @@ from m._checks import at_least
 from m.config import apply_overrides, from_dict
 from m.heads.config import HeadConfig
 from m.moe.config import ModelConfig
+from m.parallel.config import ParallelConfig
 from m.training.config import TrainingConfig
 
 DIMENSIONS = 3
@@ -52,6 +53,7 @@ class ExperimentConfig:
         model: architecture.
         training: optimisation.
         dataset: motion data.
+        parallel: how several processes train together.
         evaluation: judgement.
         init_from: model whose weights training begins with: a name that `m.load` knows, or a path; null
             begins with random ones.
@@ -63,6 +65,7 @@ class ExperimentConfig:
     model: ModelConfig = field(default_factory=ModelConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
     dataset: DatasetConfig = field(default_factory=DatasetConfig)
+    parallel: ParallelConfig = field(default_factory=ParallelConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     init_from: str | None = None
     init_weights: str | None = None

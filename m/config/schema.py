@@ -50,6 +50,7 @@ def from_dict(cls: type[T], mapping: Mapping[str, Any], *, source: str = "config
         ConfigError: unknown key (with the nearest valid one), wrong type, or a value that the
             dataclass itself refuses.
     """
+    mapping = _expanded(cls, mapping)
     _check_keys(cls, mapping, prefix="", source=source)
     # Imported here because it costs half a second, more than a whole `--help` may take.
     import jsonargparse  # noqa: PLC0415
@@ -62,6 +63,25 @@ def from_dict(cls: type[T], mapping: Mapping[str, Any], *, source: str = "config
     except (jsonargparse.ArgumentError, ValueError, TypeError) as error:
         raise ConfigError(f"{source}: {_clean(str(error))}") from error
     return typing.cast("T", built.config)
+
+
+def _expanded(cls: type, mapping: Any) -> Any:
+    """Give a part that is stated by one word the key that the word belongs to.
+
+    A configuration dataclass with a class variable ``shorthand = "mode"`` may be written ``part: fsdp`` in
+    place of ``part: {mode: fsdp}``.
+    """
+    if not isinstance(mapping, Mapping):
+        return mapping
+    hints = typing.get_type_hints(cls)
+    result = dict(mapping)
+    for key, value in mapping.items():
+        kind = hints.get(key)
+        if isinstance(kind, type) and dataclasses.is_dataclass(kind):
+            word = getattr(kind, "shorthand", None)
+            worded = word is not None and isinstance(value, str)
+            result[key] = {word: value} if worded else _expanded(kind, value)
+    return result
 
 
 def _clean(message: str) -> str:

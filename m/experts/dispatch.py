@@ -166,7 +166,7 @@ def _rows(x: Tensor, index: Tensor, empty: Tensor | None) -> Tensor:
     return rows if empty is None else rows.index_fill_(0, empty, 0)
 
 
-def _take(
+def take_rows(
     x: Tensor, index: Tensor, inverse: Tensor, *, empty: Tensor | None = None, lost: Tensor | None = None
 ) -> Tensor:
     """As `_Take`; where no gradient is asked, a function with its own costs more than the indexing."""
@@ -178,7 +178,7 @@ def _take(
 
 def sort_by_expert(tokens: Tensor, plan: Dispatch) -> Tensor:
     """Copy each of N tokens to its K places: ``[N, D] -> [M, D]``, sorted by expert, filling rows zero."""
-    return _take(tokens, plan.source, plan.inverse, empty=plan.filling)
+    return take_rows(tokens, plan.source, plan.inverse, empty=plan.filling)
 
 
 def combine(outputs: Tensor, weights: Tensor, plan: Dispatch) -> Tensor:
@@ -193,6 +193,6 @@ def combine(outputs: Tensor, weights: Tensor, plan: Dispatch) -> Tensor:
         ``[N, D]`` in the type of the gate weights (float32 under autocast).
     """
     tokens, k = weights.shape
-    unsorted = _take(outputs, plan.inverse, plan.order, lost=plan.filling)
+    unsorted = take_rows(outputs, plan.inverse, plan.order, lost=plan.filling)
     by_token = unsorted.view(tokens, k, outputs.shape[-1])  # [N, K, D]
     return _sum_copies(by_token * weights.unsqueeze(-1))

@@ -71,10 +71,14 @@ class Experts(nn.Module):
             self.steps_tied += 1
             self._left = (self._left or 0) - 1
 
-    def _load_from_state_dict(self, *args: Any, **options: Any) -> None:
-        super()._load_from_state_dict(*args, **options)
+    def read_steps(self) -> None:
+        """Take note that the buffer was changed from outside."""
         if self.config.tied_steps:
             self._left = None
+
+    def _load_from_state_dict(self, *args: Any, **options: Any) -> None:
+        super()._load_from_state_dict(*args, **options)
+        self.read_steps()
 
     def forward(self, tokens: Tensor, experts: Tensor, weights: Tensor) -> Tensor:
         """Send each token through its experts and sum by gate weight.

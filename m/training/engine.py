@@ -15,6 +15,7 @@ from m.checkpoint.io import load_checkpoint, save_checkpoint
 from m.training.ema import Ema
 from m.training.interfaces import Batch, LossOutput, TrainableModel
 from m.training.random_state import capture_random, restore_random, seed_all
+from m.training.sharded_states import SHARDED_NAME, ShardedStates, WholeParts
 
 STATE_NAME = "training_state.pt"
 T = TypeVar("T")
@@ -137,7 +138,7 @@ class LocalEngine:
 
     def __init__(self, model: nn.Module, device: torch.device) -> None:
         self.model = model
-        self._device = device
+        self.device = device
 
     def loss(self, batch: Batch, *, last: bool) -> LossOutput:
         """See `Engine.loss`.
@@ -185,26 +186,46 @@ class LocalEngine:
 
     def random_state(self) -> dict[str, Any]:
         """See `capture_random`."""
-        return capture_random(self._device)
+        return capture_random(self.device)
 
     def restore_random(self, state: dict[str, Any]) -> None:
-        """See `restore_random`."""
-        restore_random(state, self._device)
+        """See `restore_random`; of many processes' streams the one that all drew from goes on."""
+        if "shared" not in state:
+            restore_random(state, self.device)
+            return
+        if state["own"] is not None:
+            restore_random(state["own"], self.device)
+        if self.device.type == "cuda":
+            torch.cuda.set_rng_state(state["shared"], self.device)
+        else:
+            torch.set_rng_state(state["shared"])
 
     def states(self, folder: Path) -> StateStore:
         """One file."""
-        return FileStates(folder / STATE_NAME)
+        return FileStates(folder / STATE_NAME, self)
 
 
 class FileStates:
-    """A state in one file, written atomically before training goes on."""
+    """A state in one file, written atomically before training goes on; reads those of many processes too.
 
-    def __init__(self, path: Path) -> None:
+    Args:
+        path: of the file.
+        engine: of the one process.
+    """
+
+    def __init__(self, path: Path, engine: LocalEngine) -> None:
         self.path = path
+        self._shared = ShardedStates(
+            path.with_name(SHARDED_NAME),
+            file=path,
+            model=engine.model,
+            parts=WholeParts(engine.device),
+            engine=engine,
+        )
 
     def exists(self) -> bool:
-        """Whether the file is there."""
-        return self.path.exists()
+        """Whether a state is there."""
+        return self._shared.exists()
 
     def save(self, state: dict[str, Any], step: int) -> None:
         """Write it."""
@@ -212,7 +233,9 @@ class FileStates:
         save_checkpoint(self.path, state)
 
     def load(self) -> dict[str, Any]:
-        """Read it."""
+        """Read it, or that of many processes when it is the later one."""
+        if (self.path.with_name(SHARDED_NAME)).is_dir():
+            return self._shared.load()
         return load_checkpoint(self.path, kind="training_state")
 
     def settle(self) -> None:

@@ -69,6 +69,9 @@ class Soap(Optimizer):
             "product_type": product_type,
         }
         super().__init__(params, defaults)
+        # Given a parameter's name and a covariance, adds what other processes have of it: theirs of stacked
+        # experts that are spread over processes. Moments then turn alike everywhere.
+        self.complete_covariance: Callable[[str, Tensor], None] | None = None
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
@@ -80,14 +83,36 @@ class Soap(Optimizer):
         if closure is not None:
             raise ValueError("Soap makes one update for each backward pass and takes no closure")
         for group in self.param_groups:
-            for parameter in group["params"]:
+            names = group.get("param_names", [""] * len(group["params"]))
+            for name, parameter in zip(names, group["params"], strict=True):
                 if parameter.grad is not None:
-                    self._update(parameter, parameter.grad, group)
+                    self._update(name, parameter, parameter.grad, group)
 
-    def _update(self, parameter: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
+    def _measure(self, name: str, gradient: Tensor, axis: int, product_type: torch.dtype | None) -> Tensor:
+        covariance = _covariance(gradient, axis, product_type)
+        if self.complete_covariance is not None:
+            self.complete_covariance(name, covariance)
+        return covariance
+
+    def _begin(self, name: str, gradient: Tensor, group: dict[str, Any]) -> dict[str, Any]:
+        """Moments, and for sides that are turned the first covariance and its eigenvectors."""
+        state: dict[str, Any] = {
+            "step": torch.zeros((), dtype=torch.float32),  # on the host, where its value is read
+            "exp_avg": torch.zeros_like(gradient),
+            "exp_avg_sq": torch.zeros_like(gradient),
+        }
+        if gradient.ndim < 2:
+            return state
+        for axis, (covariance, basis) in _SIDES.items():
+            if 1 < gradient.shape[axis] <= group["max_side"]:
+                state[covariance] = self._measure(name, gradient, axis, group["product_type"])
+                state[basis] = torch.linalg.eigh(state[covariance])[1].flip(1).contiguous()
+        return state
+
+    def _update(self, name: str, parameter: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
         state = self.state[parameter]
         if not state:
-            _begin(state, gradient, group)
+            state.update(self._begin(name, gradient, group))
             if _turned_sides(state):
                 return
         number = int(state["step"]) + 1
@@ -95,7 +120,7 @@ class Soap(Optimizer):
         sides = _turned_sides(state)
         if number % group["measure_interval"] == 0:
             for axis in sides:
-                covariance = _covariance(gradient, axis, product_type)
+                covariance = self._measure(name, gradient, axis, product_type)
                 state[_SIDES[axis][0]].lerp_(covariance, 1 - group["measure_decay"])
         turned = _turn(gradient, state, product_type)
         update = torch.zeros_like(turned)  # AdamW moves it by its step, from zero
@@ -120,18 +145,6 @@ class Soap(Optimizer):
         if number % group["refresh_interval"] == 0:
             for axis in sides:
                 _refresh(state, axis)
-
-
-def _begin(state: dict[str, Any], gradient: Tensor, group: dict[str, Any]) -> None:
-    """Moments, and for sides that are turned the first covariance and its eigenvectors."""
-    state["step"] = torch.zeros((), dtype=torch.float32)  # on the host, where its value is read
-    state["exp_avg"], state["exp_avg_sq"] = torch.zeros_like(gradient), torch.zeros_like(gradient)
-    if gradient.ndim < 2:
-        return
-    for axis, (covariance, basis) in _SIDES.items():
-        if 1 < gradient.shape[axis] <= group["max_side"]:
-            state[covariance] = _covariance(gradient, axis, group["product_type"])
-            state[basis] = torch.linalg.eigh(state[covariance])[1].flip(1).contiguous()
 
 
 def _turned_sides(state: dict[str, Any]) -> list[int]:

@@ -115,7 +115,7 @@ def accumulate_gradients(
 
 def _of_all(outcome: StepOutcome, engine: Engine) -> StepOutcome:
     """The outcome of all processes, in one exchange; the gradient's norm is already theirs."""
-    names = sorted(outcome.metrics)
+    names = list(outcome.metrics)  # in the same order everywhere
     scalars = [outcome.loss, *(outcome.metrics[name] for name in names)]
     load = outcome.expert_load
     device = outcome.loss.device

@@ -1,0 +1,109 @@
+"""The processes that ``torchrun`` started: who they are, their groups, and how they begin and end."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Literal
+
+import torch
+import torch.distributed as dist
+from torch.distributed import ProcessGroup
+from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
+
+from m.config import ConfigError
+from m.parallel.config import ParallelConfig
+from m.parallel.errors import LostProcessError, lost_process
+
+REPLICAS, EXPERTS = "replicas", "experts"
+
+
+@dataclass(frozen=True)
+class World:
+    """This process among the others.
+
+    Attributes:
+        rank: its number.
+        size: of all.
+        device: that it trains on.
+        mesh: ``[replicas, experts]``: rows hold the same experts' parts in the same columns.
+        side: group for what accompanies a step on the device: loads, shares of sums.
+        control: group on the host for words, flags and metrics.
+        disk: group on the host for states that are written while training goes on.
+    """
+
+    rank: int
+    size: int
+    device: torch.device
+    mesh: DeviceMesh
+    side: ProcessGroup
+    control: ProcessGroup
+    disk: ProcessGroup
+
+
+@contextmanager
+def joined_world(config: ParallelConfig, kind: Literal["cpu", "cuda"]) -> Iterator[World]:
+    """Join the others; inside the block they can be talked to.
+
+    Args:
+        config: how long to wait for them, and how many share a set of experts.
+        kind: of device that each trains on; GPUs are taken by ``LOCAL_RANK``.
+
+    Raises:
+        ConfigError: the number of processes does not fit, or there are fewer GPUs than processes.
+        LostProcessError: from the block, when others were lost.
+    """
+    size, local = int(os.environ["WORLD_SIZE"]), int(os.environ.get("LOCAL_RANK", "0"))
+    if size % config.expert:
+        raise ConfigError(
+            f"parallel.expert {config.expert} does not divide the {size} processes; start a multiple of it"
+        )
+    device = _device(kind, local)
+    wait = timedelta(seconds=config.timeout)
+    dist.init_process_group("cpu:gloo,cuda:nccl" if kind == "cuda" else "gloo", timeout=wait)
+    try:
+        mesh = init_device_mesh(
+            kind, (size // config.expert, config.expert), mesh_dim_names=(REPLICAS, EXPERTS)
+        )
+        yield World(
+            rank=dist.get_rank(),
+            size=size,
+            device=device,
+            mesh=mesh,
+            side=dist.new_group(timeout=wait),
+            control=dist.new_group(timeout=wait, backend="gloo"),
+            disk=dist.new_group(timeout=wait, backend="gloo"),
+        )
+    except RuntimeError as error:
+        if not lost_process(error):
+            raise
+        raise LostProcessError(
+            f"process {dist.get_rank()} of {size} lost the others ({_first_line(error)}), or waited "
+            f"{config.timeout:g} s for them (parallel.timeout). What was saved is good: go on with --resume"
+        ) from error
+    finally:
+        dist.destroy_process_group()
+
+
+def started_together() -> bool:
+    """Whether this process is one of several, or of one, that a launcher such as ``torchrun`` started."""
+    return all(name in os.environ for name in ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"))
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+
+
+def _device(kind: Literal["cpu", "cuda"], local: int) -> torch.device:
+    if kind == "cpu":
+        return torch.device("cpu")
+    if local >= torch.cuda.device_count():
+        raise ConfigError(
+            f"process {local} of this machine has no GPU, there are {torch.cuda.device_count()}; "
+            "start as many processes as GPUs, or train with --device cpu"
+        )
+    torch.cuda.set_device(local)
+    return torch.device("cuda", local)
