@@ -151,3 +151,30 @@ def test_refuses_a_closure():
     weight = torch.nn.Parameter(torch.ones(2, 2))
     with pytest.raises(ValueError, match="closure"):
         Soap([weight], lr=0.1).step(lambda: 0.0)
+
+
+def test_half_of_the_experts_move_as_among_all_of_them() -> None:
+    torch.manual_seed(0)
+    start = torch.randn(4, 6, 8, dtype=torch.float64)
+    gradients = torch.randn(9, 4, 6, 8, dtype=torch.float64)
+    whole = torch.nn.Parameter(start.clone())
+    half = torch.nn.Parameter(start[:2].clone())
+    settings = {"lr": 0.01, "measure_interval": 2, "refresh_interval": 3}
+    over_all = Soap([("w", whole)], **settings)
+    over_half = Soap([("w", half)], **settings)
+    elsewhere: list[torch.Tensor] = []  # the other half's gradient of this step
+
+    def complete(name: str, covariance: torch.Tensor) -> None:
+        (other,) = elsewhere
+        side = -2 if covariance.shape[0] == 6 else -1
+        vectors = other.movedim(side, 0).flatten(1)
+        assert name == "w"
+        covariance += vectors @ vectors.mT
+
+    over_half.complete_covariance = complete
+    for gradient in gradients:
+        whole.grad, half.grad, elsewhere[:] = gradient.clone(), gradient[:2].clone(), [gradient[2:]]
+        over_all.step()
+        over_half.step()
+    assert not torch.equal(half, start[:2])
+    torch.testing.assert_close(half, whole[:2], rtol=1e-9, atol=1e-12)
