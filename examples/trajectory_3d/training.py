@@ -21,12 +21,15 @@ from examples.trajectory_3d.live.snapshot import Snapshots
 from examples.trajectory_3d.metrics import METRICS, acceleration_error, position_error, velocity_error
 from examples.trajectory_3d.model_forecaster import ModelForecaster
 from examples.trajectory_3d.recorded.account import keep_account
+from examples.trajectory_3d.together import note_launch
 from examples.trajectory_3d.training_pictures import PictureWriter
 from examples.trajectory_3d.training_summary import SummaryWriter
 from examples.trajectory_3d.windows import evaluation_windows
 from m.config import ConfigError, load_config, nearest_hint, to_dict, write_yaml
 from m.moe import LossOutput, MoESequenceRegressor, SequenceBatch
+from m.parallel import ParallelEngine, World
 from m.training import (
+    SHARDED_NAME,
     STATE_NAME,
     Callback,
     JsonlLogger,
@@ -46,8 +49,11 @@ def train(
     resume: bool = False,
     callbacks: tuple[Callback, ...] = (),
     live: History | None = None,
+    world: World | None = None,
 ) -> TrainingResult:
     """Train, leaving models, log, pictures and summary in ``folder``.
+
+    Called by every process of a ``world``, with the same arguments; its main one writes.
 
     Args:
         experiment: what to train.
@@ -56,14 +62,17 @@ def train(
         resume: go on with the run that the folder holds.
         callbacks: further receivers of the run's records, such as a display.
         live: is told everything that a live page shows.
+        world: the processes that train together; None for this one alone.
 
     Raises:
         FileExistsError: the folder already holds a run and ``resume`` is False.
         ConfigError: resuming a run of another model or other data, or one that began with other weights;
-            initial weights that do not fit; recordings that cannot be read or give no window.
+            initial weights that do not fit; recordings that cannot be read or give no window; a batch or a
+            model that the processes cannot share.
         NonFiniteLossError: see `m.training.Trainer.fit`.
     """
     check_best_metric(experiment)
+    _check_share(experiment, world)
     torch.manual_seed(experiment.training.seed)
     model = MoESequenceRegressor(experiment.model)
     if resume:  # it has all of its state, and does not ask for its first weights again
@@ -73,13 +82,16 @@ def train(
     validation = evaluation_windows(
         experiment.dataset, "validation", experiment.evaluation.validation_windows
     )
-    prepare_folder(folder, experiment, resume=resume)  # last: what was wrong so far leaves nothing behind
+    if world is None or world.is_main:  # last: what was wrong so far leaves nothing behind
+        prepare_folder(folder, experiment, resume=resume)
+        if world is not None:
+            note_launch(folder)
     step_seconds = validation.dt
     log = folder / run_folder.LOG
     monitors = () if live is None else (_monitor(live, model, validation, experiment.name, log),)
     trainer = Trainer(
         model,
-        lambda first: training_batches(experiment, first),
+        lambda first: training_batches(experiment, first, world),
         experiment.training,
         output_dir=folder,
         device=device,
@@ -94,6 +106,7 @@ def train(
             *callbacks,
         ),
         evaluate_first=experiment.init_from is not None,
+        engine=None if world is None else ParallelEngine(model.to(device), experiment.parallel, world),
         metadata={
             **initial_weights.describe(experiment),
             "model_config": to_dict(experiment.model),
@@ -102,6 +115,21 @@ def train(
         },
     )
     return trainer.fit(resume=resume)
+
+
+def _check_share(experiment: ExperimentConfig, world: World | None) -> None:
+    """Refuse what cannot be split over the processes there are."""
+    if world is None:
+        if experiment.parallel.expert > 1:
+            raise ConfigError(
+                f"parallel.expert {experiment.parallel.expert} needs as many processes; "
+                "start them with --nproc or torchrun"
+            )
+    elif experiment.training.batch_size % world.size:
+        raise ConfigError(
+            f"training.batch_size {experiment.training.batch_size} is that of all {world.size} processes "
+            "together, which must divide it"
+        )
 
 
 def _monitor(
@@ -134,29 +162,37 @@ def prepare_folder(folder: Path, experiment: ExperimentConfig, *, resume: bool) 
     """Make the folder and put the resolved configuration into it, or check it against the one there.
 
     Raises:
+        FileExistsError, ConfigError: see `check_folder`.
+    """
+    check_folder(folder, experiment, resume=resume)
+    folder.mkdir(parents=True, exist_ok=True)
+    keep_account(folder, experiment.dataset, resume=resume)
+    if not resume:
+        write_yaml(folder / run_folder.CONFIG, to_dict(experiment))
+
+
+def check_folder(folder: Path, experiment: ExperimentConfig, *, resume: bool) -> None:
+    """Refuse a folder that a run cannot begin or go on in; changes nothing.
+
+    Raises:
         FileExistsError: the folder is not empty and ``resume`` is False.
         ConfigError: resuming with another model or other data than the run was begun with.
     """
     path = folder / run_folder.CONFIG
-    resolved = to_dict(experiment)
     if resume:
         if not path.exists():
             raise ConfigError(f"{folder} holds no run to resume ({run_folder.CONFIG} is missing)")
-        if not (folder / STATE_NAME).exists():
+        if not any((folder / name).exists() for name in (STATE_NAME, SHARDED_NAME)):
             raise ConfigError(
                 f"{folder} holds no saved state, so its run never began; remove the folder and start again"
             )
         # Read as a configuration, so that options which are newer than the run count at their defaults.
-        _refuse_changes(to_dict(load_config(ExperimentConfig, path)), resolved, path)
+        _refuse_changes(to_dict(load_config(ExperimentConfig, path)), to_dict(experiment), path)
     elif folder.exists() and any(folder.iterdir()):
         raise FileExistsError(
             f"{folder} already holds files; give the run another name (--name), "
             "go on with it (--resume), or remove the folder"
         )
-    folder.mkdir(parents=True, exist_ok=True)
-    keep_account(folder, experiment.dataset, resume=resume)
-    if not resume:
-        write_yaml(path, resolved)
 
 
 def _refuse_changes(saved: Mapping[str, Any], wanted: Mapping[str, Any], path: Path) -> None:
@@ -177,11 +213,22 @@ def _refuse_changes(saved: Mapping[str, Any], wanted: Mapping[str, Any], path: P
             )
 
 
-def training_batches(experiment: ExperimentConfig, first: int) -> Iterator[SequenceBatch]:
-    """The training stream from micro-batch ``first`` on, with fresh noise in every window."""
+def training_batches(
+    experiment: ExperimentConfig, first: int, world: World | None = None
+) -> Iterator[SequenceBatch]:
+    """The training stream from micro-batch ``first`` on, with fresh noise in every window.
+
+    Of several processes each gets its part of every micro-batch; together they get every window once.
+    """
     steps = experiment.model.head.prediction_steps
+    rank, size = (0, 1) if world is None else (world.rank, world.size)
     stream = stream_batches(
-        experiment.dataset, split="train", batch_size=experiment.training.batch_size, start_batch=first
+        experiment.dataset,
+        split="train",
+        batch_size=experiment.training.batch_size // size,
+        start_batch=first,
+        rank=rank,
+        world_size=size,
     )
     return (sequence_batch(batch, steps) for batch in stream)
 
@@ -246,3 +293,11 @@ class Validation:
             batch = SequenceBatch(context, torch.cat((context, target), 1)).to(model.device)
             total += float(model.loss(batch).loss) * len(context)
         return total / count
+
+
+if __name__ == "__main__":  # what ``torchrun -m examples.trajectory_3d.training`` starts
+    import sys
+
+    from examples.trajectory_3d.cli.train import main
+
+    sys.exit(main())

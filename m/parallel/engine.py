@@ -61,8 +61,10 @@ class ParallelEngine:
         ConfigError: the model cannot be split so.
     """
 
+    signals_repeat = True  # launchers pass on what the terminal has sent to the processes already
+
     def __init__(self, model: nn.Module, config: ParallelConfig, world: World) -> None:
-        self.is_main = world.rank == 0
+        self.is_main = world.is_main
         self.processes = world.size
         self._world = world
         self._shown = model
@@ -140,9 +142,7 @@ class ParallelEngine:
 
     def from_main(self, value: T) -> T:
         """See `Engine.from_main`."""
-        held = [value]
-        dist.broadcast_object_list(held, src=0, group=self._world.control)
-        return held[0]
+        return self._world.from_main(value)
 
     def adopt(self, optimizer: Optimizer) -> None:
         """See `Engine.adopt`.

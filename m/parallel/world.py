@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Literal
+from typing import Literal, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -19,6 +19,7 @@ from m.parallel.config import ParallelConfig
 from m.parallel.errors import LostProcessError, lost_process
 
 REPLICAS, EXPERTS = "replicas", "experts"
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,17 @@ class World:
     side: ProcessGroup
     control: ProcessGroup
     disk: ProcessGroup
+
+    @property
+    def is_main(self) -> bool:
+        """Whether this is the process that reports."""
+        return self.rank == 0
+
+    def from_main(self, value: T) -> T:
+        """What the main process has; called by all."""
+        held = [value]
+        dist.broadcast_object_list(held, src=0, group=self.control)
+        return held[0]
 
 
 @contextmanager

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from m.training.precision import Precision, choose_precision
     from m.training.records import EvaluationRecord, StartRecord, StepRecord, TrainingResult, TrainingStatus
     from m.training.schedule import learning_rate_factor
+    from m.training.sharded_states import SHARDED_NAME
     from m.training.tensorboard import TensorBoardLogger
     from m.training.trainer import BEST_NAME, FINAL_NAME, Trainer
 
@@ -32,6 +33,7 @@ _EXPORTS = {
     "FINAL_NAME": "m.training.trainer",
     "Engine": "m.training.engine",
     "LocalEngine": "m.training.engine",
+    "SHARDED_NAME": "m.training.sharded_states",
     "STATE_NAME": "m.training.engine",
     "StateStore": "m.training.engine",
     "Batch": "m.training.interfaces",
@@ -64,6 +66,7 @@ _EXPORTS = {
 __all__ = [
     "BEST_NAME",
     "FINAL_NAME",
+    "SHARDED_NAME",
     "STATE_NAME",
     "Batch",
     "BatchMetrics",

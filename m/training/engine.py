@@ -57,11 +57,13 @@ class Engine(Protocol):
         model: what the optimizer moves: the model, or this process's part of it.
         is_main: whether this is the process that evaluates, writes models and reports.
         processes: how many there are.
+        signals_repeat: whether a second signal to stop may be the first one again.
     """
 
     model: nn.Module
     is_main: bool
     processes: int
+    signals_repeat: bool
 
     def loss(self, batch: Batch, *, last: bool) -> LossOutput:
         """Loss of this process's part of a micro-batch.
@@ -135,6 +137,7 @@ class LocalEngine:
 
     is_main = True
     processes = 1
+    signals_repeat = False
 
     def __init__(self, model: nn.Module, device: torch.device) -> None:
         self.model = model

@@ -16,9 +16,13 @@ class InterruptGuard:
 
     The handlers found on entry are put back on exit. Python delivers signals to the main thread only, so
     in any other thread the guard installs nothing and its flag stays False.
+
+    Args:
+        second_aborts: whether the second one does so; else it says what the first said.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, second_aborts: bool = True) -> None:
+        self._second_aborts = second_aborts
         self._received: str | None = None
         self._previous: dict[signal.Signals, Any] = {}
         self._process = os.getpid()
@@ -47,7 +51,7 @@ class InterruptGuard:
             self._handle_in_child(number)
             return
         name = signal.Signals(number).name
-        if self._received is not None:
+        if self._received is not None and self._second_aborts:
             raise KeyboardInterrupt(f"{name} after {self._received}: aborted without saving")
         self._received = name
 

@@ -123,7 +123,7 @@ class Trainer:
             self.engine.seed(self.config.seed)
         self._started = time.perf_counter()
         status: TrainingStatus = "failed"
-        with InterruptGuard() as interrupt:
+        with InterruptGuard(second_aborts=not self.engine.signals_repeat) as interrupt:
             try:
                 self._callbacks.on_start(self._start_record(resume, changed))
                 status = self._run(interrupt)

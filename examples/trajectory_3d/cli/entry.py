@@ -13,6 +13,8 @@ from collections.abc import Callable
 _REQUEST_ERRORS = ("ConfigError", "CheckpointError", "ModelNotFoundError", "FileExistsError")
 _WORK_ERRORS = (
     "NonFiniteLossError",
+    "LostProcessError",
+    "TrainingFailedError",
     "ForecastError",
     "IncompleteEvaluationError",
     "StudyFailedError",

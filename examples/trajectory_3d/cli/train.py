@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import os
+import sys
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
     import torch
     from rich.console import Console
 
+    from examples.trajectory_3d.live.server import LiveServer
+    from m.parallel import World
     from m.training import TrainingResult
 
 _LIVE_PORT = 8787
@@ -67,6 +71,18 @@ def parser() -> argparse.ArgumentParser:
         help=f"show the run in a browser as it trains, on this machine only (default port: {_LIVE_PORT}, "
         "0: any free one)",
     )
+    many = made.add_argument_group(
+        "several processes",
+        "of this machine; torchrun starts this command on several (docs/scaling.md)",
+    )
+    many.add_argument("--nproc", type=_count, metavar="N", help="train in N processes together")
+    many.add_argument(
+        "--restarts",
+        type=_count_or_none,
+        metavar="K",
+        default=3,
+        help="start them again, from the last state, when one dies, K times at most (default: 3)",
+    )
     add_device(made)
     made.add_argument(
         "--precision",
@@ -85,19 +101,66 @@ def _port(text: str) -> int:
     return int(text)
 
 
+def _count(text: str) -> int:
+    """A number from 1; `argparse` reports what is none."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be a number from 1, got '{text}'")
+    return int(text)
+
+
+def _count_or_none(text: str) -> int:
+    return 0 if text == "0" else _count(text)
+
+
 def _settings() -> str:
     return "\n".join(f"{key} = {value}" for key, value in known_keys(ExperimentConfig) if key != "name")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point."""
-    return run(lambda: _train(argv))
+    return run(lambda: _main(argv))
 
 
-def _train(argv: Sequence[str] | None) -> None:
+def _main(argv: Sequence[str] | None) -> None:
     arguments, overrides = parse_with_overrides(parser(), argv)
-    experiment = _read_experiment(arguments, overrides)
-    _run(experiment, arguments, resolve_device(arguments.device))
+    experiment = _read_experiment(arguments, overrides)  # before processes are started: all would refuse it
+    if arguments.nproc is not None:
+        _launch(experiment, arguments, sys.argv[1:] if argv is None else list(argv))
+        return
+    device = resolve_device(arguments.device)
+    # Imported here: torch costs seconds that --help and a wrong key must not.
+    from m.parallel import started_together  # noqa: PLC0415
+
+    (_run_together if started_together() else _run)(experiment, arguments, device)
+
+
+def _launch(experiment: ExperimentConfig, arguments: argparse.Namespace, argv: list[str]) -> None:
+    """Start the processes, unless it is clear already that they would refuse."""
+    from examples.trajectory_3d.together import launch  # noqa: PLC0415
+    from examples.trajectory_3d.training import check_folder  # noqa: PLC0415
+
+    check_folder(_folder(experiment, arguments), experiment, resume=arguments.resume)
+    launch(_without(argv, ("--nproc", "--restarts")), processes=arguments.nproc, restarts=arguments.restarts)
+
+
+def _without(argv: list[str], options: tuple[str, ...]) -> list[str]:
+    """The arguments without some options and their values."""
+    kept, skip = [], False
+    for argument in argv:
+        if skip:
+            skip = False
+        elif argument in options:
+            skip = True
+        elif not argument.startswith(tuple(f"{option}=" for option in options)):
+            kept.append(argument)
+    return kept
+
+
+def _folder(experiment: ExperimentConfig, arguments: argparse.Namespace) -> Path:
+    from examples.trajectory_3d.run_folder import OUTPUT_ROOT  # noqa: PLC0415
+
+    root: Path = arguments.output_root or OUTPUT_ROOT
+    return root / experiment.name
 
 
 def _read_experiment(arguments: argparse.Namespace, overrides: list[str]) -> ExperimentConfig:
@@ -132,30 +195,68 @@ def _with_initial(content: dict[str, Any], arguments: argparse.Namespace, source
     return complete(content, folder=root / bare.name if arguments.resume else None, root=root, source=source)
 
 
-def _run(experiment: ExperimentConfig, arguments: argparse.Namespace, device: torch.device) -> None:
-    # Imported here: torch and matplotlib cost seconds that --help and a wrong key must not.
+def _console(world: World | None) -> Console:
+    """Where the main process reports; the others say nothing."""
+    # Imported here, as what follows: torch and matplotlib cost seconds that --help and a wrong key must not.
     from rich.console import Console  # noqa: PLC0415
 
+    return Console(quiet=world is not None and not world.is_main)
+
+
+def _run(experiment: ExperimentConfig, arguments: argparse.Namespace, device: torch.device) -> None:
+    """Train in this process alone."""
     from examples.trajectory_3d.live.server import live_server  # noqa: PLC0415
-    from examples.trajectory_3d.run_folder import OUTPUT_ROOT  # noqa: PLC0415
+
+    console = _console(None)
+    unit = _announce(experiment, console)
+    with live_server(arguments.live) as live:  # to the end of the evaluation: the page may be opened late
+        result = _train(experiment, arguments, device, console=console, unit=unit, live=live)
+        _conclude(result, experiment, _folder(experiment, arguments), device, console)
+
+
+def _run_together(experiment: ExperimentConfig, arguments: argparse.Namespace, device: torch.device) -> None:
+    """Train with the processes that a launcher started with this one."""
+    from examples.trajectory_3d.live.server import live_server  # noqa: PLC0415
+    from m.parallel import joined_world  # noqa: PLC0415
+
+    port = arguments.live if os.environ["RANK"] == "0" else None
+    with live_server(port) as live:
+        with joined_world(experiment.parallel, "cuda" if device.type == "cuda" else "cpu") as world:
+            console = _console(world)
+            unit = _announce(experiment, console)
+            result = _train(
+                experiment, arguments, world.device, console=console, unit=unit, live=live, world=world
+            )
+        if world.is_main:
+            _conclude(result, experiment, _folder(experiment, arguments), world.device, console)
+
+
+def _train(
+    experiment: ExperimentConfig,
+    arguments: argparse.Namespace,
+    device: torch.device,
+    *,
+    console: Console,
+    unit: str,
+    live: LiveServer | None,
+    world: World | None = None,
+) -> TrainingResult:
+    from examples.trajectory_3d.together import taken_up  # noqa: PLC0415
     from examples.trajectory_3d.training import train  # noqa: PLC0415
     from examples.trajectory_3d.training_display import make_display  # noqa: PLC0415
 
-    console = Console()
-    folder = (arguments.output_root or OUTPUT_ROOT) / experiment.name
-    unit = _announce(experiment, console)
-    with live_server(arguments.live) as live:  # to the end of the evaluation: the page may be opened late
-        if live is not None:
-            console.print(f"Watch it at {live.url}", highlight=False)
-        result = train(
-            experiment,
-            folder,
-            device=device,
-            resume=arguments.resume,
-            callbacks=(make_display(console, unit),),
-            live=None if live is None else live.history,
-        )
-        _conclude(result, experiment, folder, device, console)
+    if live is not None:
+        console.print(f"Watch it at {live.url}", highlight=False)
+    folder = _folder(experiment, arguments)
+    return train(
+        experiment,
+        folder,
+        device=device,
+        resume=arguments.resume or (world is not None and taken_up(folder, world)),
+        callbacks=(make_display(console, unit),),
+        live=None if live is None else live.history,
+        world=world,
+    )
 
 
 def _announce(experiment: ExperimentConfig, console: Console) -> str:
