@@ -83,9 +83,7 @@ def train(
         experiment.dataset, "validation", experiment.evaluation.validation_windows
     )
     if world is None or world.is_main:  # last: what was wrong so far leaves nothing behind
-        prepare_folder(folder, experiment, resume=resume)
-        if world is not None:
-            note_launch(folder)
+        prepare_folder(folder, experiment, resume=resume, launched=world is not None)
     step_seconds = validation.dt
     log = folder / run_folder.LOG
     monitors = () if live is None else (_monitor(live, model, validation, experiment.name, log),)
@@ -158,14 +156,24 @@ def check_best_metric(experiment: ExperimentConfig) -> None:
         raise ConfigError(f"training.best_metric '{training.best_metric}' needs training.best_mode: {mode}")
 
 
-def prepare_folder(folder: Path, experiment: ExperimentConfig, *, resume: bool) -> None:
+def prepare_folder(
+    folder: Path, experiment: ExperimentConfig, *, resume: bool, launched: bool = False
+) -> None:
     """Make the folder and put the resolved configuration into it, or check it against the one there.
+
+    Args:
+        folder: of the run.
+        experiment: to be trained.
+        resume: whether it goes on.
+        launched: whether a launcher started this process, and may start it again.
 
     Raises:
         FileExistsError, ConfigError: see `check_folder`.
     """
     check_folder(folder, experiment, resume=resume)
     folder.mkdir(parents=True, exist_ok=True)
+    if launched:
+        note_launch(folder)  # first: whatever else is there was then put there by this launch
     keep_account(folder, experiment.dataset, resume=resume)
     if not resume:
         write_yaml(folder / run_folder.CONFIG, to_dict(experiment))

@@ -11,8 +11,9 @@ from typing import Literal, TypeVar
 
 import torch
 import torch.distributed as dist
-from torch.distributed import ProcessGroup
+from torch.distributed import PrefixStore, ProcessGroup, Store  # type: ignore[attr-defined]
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
+from torch.distributed.rendezvous import rendezvous
 
 from m.config import ConfigError
 from m.parallel.config import ParallelConfig
@@ -68,20 +69,26 @@ def joined_world(config: ParallelConfig, kind: Literal["cpu", "cuda"]) -> Iterat
         ConfigError: the number of processes does not fit, or there are fewer GPUs than processes.
         LostProcessError: from the block, when others were lost.
     """
-    size, local = int(os.environ["WORLD_SIZE"]), int(os.environ.get("LOCAL_RANK", "0"))
+    rank, size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
     if size % config.expert:
         raise ConfigError(
             f"parallel.expert {config.expert} does not divide the {size} processes; start a multiple of it"
         )
-    device = _device(kind, local)
+    device = _device(kind, int(os.environ.get("LOCAL_RANK", "0")))
     wait = timedelta(seconds=config.timeout)
-    dist.init_process_group("cpu:gloo,cuda:nccl" if kind == "cuda" else "gloo", timeout=wait)
     try:
+        dist.init_process_group(
+            "cpu:gloo,cuda:nccl" if kind == "cuda" else "gloo",
+            store=_store(wait),
+            rank=rank,
+            world_size=size,
+            timeout=wait,
+        )
         mesh = init_device_mesh(
             kind, (size // config.expert, config.expert), mesh_dim_names=(REPLICAS, EXPERTS)
         )
         yield World(
-            rank=dist.get_rank(),
+            rank=rank,
             size=size,
             device=device,
             mesh=mesh,
@@ -93,11 +100,21 @@ def joined_world(config: ParallelConfig, kind: Literal["cpu", "cuda"]) -> Iterat
         if not lost_process(error):
             raise
         raise LostProcessError(
-            f"process {dist.get_rank()} of {size} lost the others ({_first_line(error)}), or waited "
+            f"process {rank} of {size} lost the others ({_first_line(error)}), or waited "
             f"{config.timeout:g} s for them (parallel.timeout). What was saved is good: go on with --resume"
         ) from error
     finally:
-        dist.destroy_process_group()
+        if dist.is_initialized():
+            dist.destroy_process_group()
+
+
+def _store(wait: timedelta) -> Store:
+    """Where processes find each other's addresses, apart from those of processes that were started before.
+
+    torchrun keeps one store for all its restarts, in which the dead left theirs.
+    """
+    store, _, _ = next(rendezvous("env://", timeout=wait))
+    return PrefixStore(f"restart_{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
 
 
 def started_together() -> bool:
