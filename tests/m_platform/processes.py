@@ -57,24 +57,29 @@ class Crew:
         for member in self._members:
             member.start()
 
+    def begin(self, size: int, work: Callable[..., Any], *arguments: Any) -> None:
+        """Have ``work(*arguments)`` done by each of the first ``size``, which form a world."""
+        port = free_port()
+        for rank in range(size):
+            self._ends[rank].send((rank, size, port, work, arguments))
+
+    def answer(self, rank: int) -> tuple[Any, str | None]:
+        """What it returned, or the trace of what it raised."""
+        assert self._ends[rank].poll(_PATIENCE), f"process {rank} did not answer"
+        result, trace = self._ends[rank].recv()
+        return result, trace
+
     def run(self, size: int, work: Callable[..., Any], *arguments: Any) -> list[Any]:
-        """What ``work(*arguments)`` returns in each of the first ``size``, which form a world.
+        """What ``work(*arguments)`` returns in each.
 
         Raises:
             AssertionError: one of them failed; with its trace.
         """
-        port = free_port()
-        for rank in range(size):
-            self._ends[rank].send((rank, size, port, work, arguments))
-        results, traces = [], []
-        for rank in range(size):
-            assert self._ends[rank].poll(_PATIENCE), f"process {rank} did not answer"
-            result, trace = self._ends[rank].recv()
-            results.append(result)
-            if trace is not None:
-                traces.append(f"process {rank}:\n{trace}")
+        self.begin(size, work, *arguments)
+        answers = [self.answer(rank) for rank in range(size)]
+        traces = [f"process {rank}:\n{trace}" for rank, (_, trace) in enumerate(answers) if trace is not None]
         assert not traces, "\n".join(traces)
-        return results
+        return [result for result, _ in answers]
 
     def __enter__(self) -> Self:
         return self

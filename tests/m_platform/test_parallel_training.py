@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import os
+import signal
+import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -75,7 +78,9 @@ class Losses(Callback):
         self.seen.append((record.loss, record.grad_norm, *record.metrics.values()))
 
 
-def train(folder: Path, plan: Plan, world: Any = None) -> list[tuple[float, ...]]:
+def train(
+    folder: Path, plan: Plan, world: Any = None, callbacks: tuple[Callback, ...] = ()
+) -> list[tuple[float, ...]]:
     torch.manual_seed(3)
     model = MoESequenceRegressor(from_dict(ModelConfig, apply_overrides(MODEL, plan.model)))
     rank, size = (0, 1) if world is None else (world.rank, world.size)
@@ -95,7 +100,7 @@ def train(folder: Path, plan: Plan, world: Any = None) -> list[tuple[float, ...]
         output_dir=folder,
         engine=engine,
         evaluate=lambda shown, _: {"weight": float(sum(p.square().sum() for p in shown.parameters()))},
-        callbacks=(losses,),
+        callbacks=(losses, *callbacks),
     ).fit(resume=plan.resume)
     return losses.seen
 
@@ -212,3 +217,28 @@ def test_a_state_is_taken_up_by_another_kind_of_parallelism(
         torch.tensor(found), torch.tensor(expected[STEPS // 2 :]), rtol=2e-5, atol=2e-6
     )
     assert_same_model(folder, tmp_path / "constant")
+
+
+class Freeze(Callback):
+    """Stops its process as a machine stops that is cut off: nothing is closed, nothing answers."""
+
+    def on_step(self, record: Any) -> None:
+        if record.step == 3:
+            os.kill(os.getpid(), signal.SIGSTOP)
+
+
+def train_until_frozen(folder: Path, plan: Plan) -> None:
+    with joined_world(ParallelConfig(**plan.parallel), "cpu") as world:
+        train(folder, plan, world, (Freeze(),))
+
+
+@pytest.mark.parametrize("parallel", [{}, {"mode": "fsdp"}, {"expert": 2}])
+def test_a_process_that_stops_answering_ends_the_others(parallel: dict[str, Any], tmp_path: Path) -> None:
+    with Crew(2) as crew:
+        began = time.monotonic()
+        crew.begin(2, train_until_frozen, tmp_path, Plan(parallel={**parallel, "timeout": 4.0}))
+        _, trace = crew.answer(1)  # the main process froze: it alone reports steps
+        assert trace is not None
+        assert "LostProcessError: process 1 of 2 lost the others" in trace
+        assert "--resume" in trace
+        assert time.monotonic() - began < 100
