@@ -69,10 +69,10 @@ def find_files(paths: Sequence[str], options: ReadOptions) -> tuple[list[FoundFi
     if bad is not None:
         raise ConfigError(f"dataset.paths: {bad.reason}")
     asked = {path.resolve() for path in named}
-    kept = [FoundFile(path, name) for path, name in known if path.resolve() in asked or not _is_beside(path)]
+    kept = [FoundFile(path, name) for path, name in known if path.resolve() in asked or not is_beside(path)]
     if not kept:
         raise ConfigError(f"dataset.paths: no recording of a known format in {', '.join(paths)}")
-    others = [str(each.path) for each in unread if not _is_beside(each.path)]
+    others = [str(each.path) for each in unread if not is_beside(each.path)]
     if not others:
         return kept, []
     more = f" and {len(others) - 3} more" if len(others) > 3 else ""
@@ -87,7 +87,8 @@ def _expand(path: str) -> Iterator[Path]:
         yield from Path(plain.anchor or ".").glob(str(plain.relative_to(plain.anchor)))
 
 
-def _is_beside(path: Path) -> bool:
+def is_beside(path: Path) -> bool:
+    """Whether a file only lies beside recordings: pictures, documents, programs."""
     name = path.name
     return (
         path.suffix.lower() in _BESIDE or name in _BESIDE_FILES or _BESIDE_NAMES.fullmatch(name) is not None
