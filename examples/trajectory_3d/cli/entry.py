@@ -19,6 +19,7 @@ _WORK_ERRORS = (
     "RecordingError",
     "PruneError",
     "SomeFailedError",
+    "ClusterLostError",
 )
 
 

@@ -10,21 +10,12 @@ from pathlib import Path
 from examples.trajectory_3d.evaluation_set import MIXED
 from examples.trajectory_3d.motions.registry import motion_names
 from examples.trajectory_3d.recorded.parts import PARTS, Part
+from examples.trajectory_3d.recordings.beside import is_beside
 from examples.trajectory_3d.recordings.inspecting import readable
 from examples.trajectory_3d.recordings.options import ReadOptions
 from examples.trajectory_3d.run_folder import file_part
 from m.config import ConfigError
 
-# What lies beside recordings in a folder, and is text or numbers too.
-_DOCUMENTS = (".md", ".rst", ".html", ".htm", ".pdf")
-_PICTURES = (".png", ".jpg", ".jpeg", ".gif", ".svg", ".webp", ".mp4", ".avi")
-_PROGRAMS = (".py", ".ipynb", ".sh", ".yaml", ".yml", ".toml", ".ini", ".cfg", ".log", ".lock")
-_PACKED = (".zip", ".tar", ".tgz", ".sha256", ".md5")
-_BESIDE = frozenset((*_DOCUMENTS, *_PICTURES, *_PROGRAMS, *_PACKED))
-_BESIDE_FILES = frozenset(("split.json",))  # of ``trajectory-3d-data split``
-_BESIDE_NAMES = re.compile(
-    r"(readme|licen[cs]e|copying|citation|changelog|notice|authors)(\..*)?", re.IGNORECASE
-)
 _PATTERN = re.compile(r"[*?\[]")
 
 
@@ -85,14 +76,6 @@ def _expand(path: str) -> Iterator[Path]:
         yield plain
     elif _PATTERN.search(path):
         yield from Path(plain.anchor or ".").glob(str(plain.relative_to(plain.anchor)))
-
-
-def is_beside(path: Path) -> bool:
-    """Whether a file only lies beside recordings: pictures, documents, programs."""
-    name = path.name
-    return (
-        path.suffix.lower() in _BESIDE or name in _BESIDE_FILES or _BESIDE_NAMES.fullmatch(name) is not None
-    )
 
 
 def given_parts(files: Sequence[Path]) -> list[Part]:
