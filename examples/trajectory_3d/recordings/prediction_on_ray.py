@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
 from collections import deque
 from collections.abc import Generator, Sequence
 from typing import Any
@@ -47,7 +49,9 @@ def predict_on_ray(
     """
     ray = connect(address, cores=usable_cores())
     try:
-        yield from _work(ray, paths, job)
+        # Ray tells of dead workers on standard output, which is for results.
+        with contextlib.redirect_stdout(sys.stderr):
+            yield from _work(ray, paths, job)
     except (ConnectionError, ray.exceptions.RaySystemError, ray.exceptions.LocalRayletDiedError) as error:
         raise ClusterLostError(
             f"--ray {address}: the Ray cluster went away ({_first_line(error)}); start it again, or leave "
