@@ -87,6 +87,18 @@ def reason_of(error: Exception) -> str:
     return f"its worker died ({type(error).__name__})"
 
 
+def head_answers(ray: Any) -> bool:
+    """Whether anybody listens where the head of the joined cluster is.
+
+    Ray itself ends this process a minute after its head went away, whatever the process is at.
+    """
+    try:
+        _knock(ray.get_runtime_context().gcs_address)
+    except OSError:
+        return False
+    return True
+
+
 def _knock(address: str) -> None:
     """See whether anybody listens at ``HOST:PORT`` or ``ray://HOST:PORT``: Ray itself tries for minutes.
 

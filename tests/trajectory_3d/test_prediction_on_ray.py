@@ -101,6 +101,19 @@ def test_a_killed_command_goes_on_where_it_was(recordings, local, tmp_path, mark
     assert_as_local(finish(start(recordings, out, "--ray", mark=mark)), out, local, taken_up=kept)
 
 
+def test_a_lost_cluster_is_named_and_costs_only_the_rest(recordings, tmp_path, mark):
+    out, parts = tmp_path / "forecast.csv", tmp_path / "forecast.csv.parts"
+    process = start(recordings, out, "--horizon", "1000", "--ray", mark=mark)
+    wait_for(lambda: list(parts.glob("*.npz")))
+    (head,) = [number for number, command in marked(mark).items() if "gcs_server" in command.split()[0]]
+    os.kill(head, signal.SIGKILL)
+    code, _, errors = finish(process)
+    assert code == 1, errors
+    assert "--ray local: the Ray cluster went away" in errors
+    assert f"results so far are in {parts}; the same command takes them up" in errors
+    assert list(parts.glob("*.npz"))
+
+
 def test_a_model_that_cannot_be_used_ends_with_2(recordings, tmp_path, mark):
     bad = tmp_path / "best_model.pt"
     bad.write_bytes(b"no checkpoint")

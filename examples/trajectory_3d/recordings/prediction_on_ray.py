@@ -13,7 +13,7 @@ from examples.trajectory_3d.recordings.prediction_parts import from_bytes, to_by
 from examples.trajectory_3d.study.devices import usable_cores
 from m.checkpoint import CheckpointError
 from m.config import ConfigError
-from m.ray_cluster import connect, reason_of
+from m.ray_cluster import connect, head_answers, reason_of
 
 _RETRIES = 3  # of a task whose worker died: a file that kills its worker every time must not do so for ever
 _AHEAD = 4  # tasks waiting for each that can run: enough that no worker is idle, few enough to hold in memory
@@ -51,18 +51,21 @@ def predict_on_ray(
     try:
         # Ray tells of dead workers on standard output, which is for results.
         with contextlib.redirect_stdout(sys.stderr):
-            yield from _work(ray, paths, job)
+            yield from _work(ray, paths, job, watched=not address.startswith("ray://"))
     except (ConnectionError, ray.exceptions.RaySystemError, ray.exceptions.LocalRayletDiedError) as error:
+        # No shutdown: Ray would wait for the head, and then end this process before anything is said.
         raise ClusterLostError(
             f"--ray {address}: the Ray cluster went away ({_first_line(error)}); start it again, or leave "
             "--ray out, and repeat the command"
         ) from error
-    finally:
+    except BaseException:
         ray.shutdown()
+        raise
+    ray.shutdown()
 
 
 def _work(
-    ray: Any, paths: Sequence[str], job: PredictionJob
+    ray: Any, paths: Sequence[str], job: PredictionJob, *, watched: bool
 ) -> Generator[tuple[str, FilePrediction, bytes | None]]:
     gpus = 1 if job.device.startswith("cuda") else 0
     task = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=_RETRIES)(predict_task)
@@ -75,6 +78,8 @@ def _work(
             path = waiting.popleft()
             running[task.remote(path, shared)] = path
         ready, _ = ray.wait(list(running), timeout=_POLL_SECONDS)
+        if watched and not head_answers(ray):
+            raise ConnectionError("its head does not answer any more")
         for reference in ready:
             yield _result(ray, reference, running.pop(reference))
 
