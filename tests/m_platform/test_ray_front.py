@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 
 import httpx
 import pytest
@@ -11,6 +12,7 @@ from serving import GOOD, refused, walk
 from m import load
 from m.inference_server import InferenceServer, Limits
 from m.inference_server.app import create_app
+from m.inference_server.cli import main
 from m.inference_server.guard import Access
 from m.inference_server.host import Host
 from m.inference_server.whole import answer_whole
@@ -99,9 +101,13 @@ def test_what_is_too_large_is_not_sent_on(app):
     assert handle.calls == 0
 
 
-def test_without_sessions_a_push_is_refused(app):
+def test_without_sessions_pushes_of_every_face_are_refused(app):
     body = {"points": walk(9).tolist(), "session_id": "a", "session_start": True}
     assert "keeps no sessions" in refused(ask(Handle(app, "answer"), json=body))
+    tensor = {"name": "context", "shape": [9, 3], "datatype": "FP64", "data": walk(9).ravel().tolist()}
+    body = {"inputs": [tensor], "parameters": {"sequence_id": 41, "sequence_start": True}}
+    found = ask(Handle(app, "answer"), path="/v2/models/model/infer", json=body)
+    assert "keeps no sessions" in refused(found)
 
 
 def test_the_front_lives_without_replicas(app, died):
@@ -109,3 +115,14 @@ def test_the_front_lives_without_replicas(app, died):
     assert ask(handle, "GET", "/livez").text == "ok"
     assert handle.calls == 0
     assert refused(ask(handle, "GET", "/metrics"), 501)
+
+
+def test_wrong_requests_for_replicas_end_with_2(capsys, monkeypatch):
+    assert main(["trajectory-3d", "--ray", "--replicas", "0"]) == 2
+    assert "--replicas" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main(["--ray", "trajectory-3d"])
+    assert "name the model before --ray" in capsys.readouterr().err
+    monkeypatch.setitem(sys.modules, "ray", None)
+    assert main(["trajectory-3d", "--ray", "--port", "0"]) == 2
+    assert "pip install 'm-trajectory[ray]'" in capsys.readouterr().err

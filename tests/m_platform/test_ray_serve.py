@@ -180,3 +180,19 @@ def test_a_replica_killed_under_load_loses_nothing(served, client, model, mark, 
     assert set(statuses) == {200}
     assert again > 0
     assert worst < 1e-5 * (np.ptp(expected) + 1)
+
+
+def test_sigterm_lets_those_who_are_in_be_answered(served, client):
+    """The last test: afterwards nobody serves."""
+    body = {"points": walk(64, batch=64).tolist(), "horizon": 512}
+    with ThreadPoolExecutor(1) as pool:
+        begun = time.monotonic()
+        asking = pool.submit(client.post, "/v1/forecast", json=body)
+        time.sleep(0.5)
+        assert not asking.done()
+        served[0].terminate()
+        answer = asking.result()
+    assert answer.status_code == 200, answer.text
+    assert np.shape(answer.json()["mean"]) == (64, 512, 3)
+    assert time.monotonic() - begun > 0.5
+    assert served[0].wait(120) == 0
