@@ -74,8 +74,8 @@ def import_ray() -> Any:
         import ray  # noqa: PLC0415
     except ImportError:
         raise ConfigError(
-            "--ray needs Ray, which is not installed; install the extra: pip install 'm-trajectory[ray]' (or, "
-            "beside a deployment, 'ray[serve]')"
+            "--ray needs Ray, which is not installed; install the extra: pip install 'm-trajectory[ray]' "
+            "(or, beside a deployment, 'ray[serve]')"
         ) from None
     return ray
 

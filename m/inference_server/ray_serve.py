@@ -125,9 +125,9 @@ def serve_on_ray(
     ray = connect(address, cores=max(os.cpu_count() or 1, replicas * (here.threads or 1)))
     try:
         serve = _import_serve()
+        with contextlib.redirect_stdout(sys.stderr):  # where Ray tells of processes that died
+            _start(serve, here, settings, replicas)  # a signal ends it as usual: nobody is in yet
         with _asked_to_end() as asked:
-            with contextlib.redirect_stdout(sys.stderr):  # where Ray tells of processes that died
-                _start(serve, here, settings, replicas)
             announce(f"serving {here.name} by {replicas} replicas at {url}")
             with contextlib.redirect_stdout(sys.stderr):
                 asked.wait()

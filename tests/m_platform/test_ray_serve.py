@@ -184,15 +184,13 @@ def test_a_replica_killed_under_load_loses_nothing(served, client, model, mark, 
 
 def test_sigterm_lets_those_who_are_in_be_answered(served, client):
     """The last test: afterwards nobody serves."""
-    body = {"points": walk(64, batch=64).tolist(), "horizon": 512}
+    body = {"points": walk(64, batch=64).tolist(), "horizon": 1024}
     with ThreadPoolExecutor(1) as pool:
-        begun = time.monotonic()
         asking = pool.submit(client.post, "/v1/forecast", json=body)
-        time.sleep(0.5)
+        time.sleep(0.15)  # it has come to the replica, and takes it a second or so
         assert not asking.done()
         served[0].terminate()
         answer = asking.result()
     assert answer.status_code == 200, answer.text
-    assert np.shape(answer.json()["mean"]) == (64, 512, 3)
-    assert time.monotonic() - begun > 0.5
+    assert np.shape(answer.json()["mean"]) == (64, 1024, 3)
     assert served[0].wait(120) == 0
