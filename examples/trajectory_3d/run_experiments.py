@@ -14,13 +14,14 @@ from examples.trajectory_3d.study.estimate import estimate_lines
 from examples.trajectory_3d.study.folder import StudyFolder
 from examples.trajectory_3d.study.plan import StudyPlan
 from examples.trajectory_3d.study.pool import LocalPool
-from examples.trajectory_3d.study.ray_pool import LOCAL, RayPool, import_ray
+from examples.trajectory_3d.study.ray_pool import RayPool
 from examples.trajectory_3d.study.referee import import_optuna
 from examples.trajectory_3d.study.write import write_reports
 from examples.trajectory_3d.training import check_best_metric
 from examples.trajectory_3d.windows import evaluation_windows
 from m.config import ConfigError
 from m.moe import model_size
+from m.ray_cluster import LOCAL, import_ray
 
 COMPARISON_STUDY = "comparison_study"
 

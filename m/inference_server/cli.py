@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from m.ray_cluster import LOCAL, address_type
+
 if TYPE_CHECKING:
-    from m.inference_server.forecast_server import ForecastServer
+    from m.inference_server.choice import ModelChoice
     from m.inference_server.runner import ServeSettings
 
 KEY_VARIABLE = "M_SERVER_KEY"
@@ -57,6 +58,24 @@ def add_serving(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--drain-seconds", type=float, default=30.0, help="for those who are in, after that (default: 30)"
     )
+    cluster = parser.add_argument_group("many replicas")
+    cluster.add_argument(
+        "--ray",
+        nargs="?",
+        type=address_type("name the model before --ray"),
+        const=LOCAL,
+        metavar="ADDRESS",
+        help="serve replicas by Ray Serve (ray[serve]), on a cluster whose machines see the model under the "
+        "same path: auto, HOST:PORT or ray://HOST:PORT; without ADDRESS on a Ray started here. Replicas keep "
+        "no sessions",
+    )
+    cluster.add_argument(
+        "--replicas",
+        type=int,
+        default=2,
+        help="with --ray: processes with the model, each with --threads cores (1), and with a GPU where "
+        "--device says cuda (default: 2)",
+    )
 
 
 # Kept apart from `Limits`, whose module must not be imported for --help; a test holds them together.
@@ -69,7 +88,7 @@ _LIMITS = (
     ("context-points", 2**16, "points of all contexts of a request"),
     ("forecast-points", 2**18, "points of all paths of a request"),
     ("waiting", 256, "requests that may wait or run at once"),
-    ("sessions", 256, "open sessions"),
+    ("sessions", 256, "open sessions; 0 keeps none"),
 )
 
 
@@ -116,67 +135,40 @@ def run_server(model: str, arguments: argparse.Namespace, *, name: str | None = 
     """
     from m._checks import at_least  # noqa: PLC0415  (seconds; only once the command really runs)
     from m.config import ConfigError  # noqa: PLC0415
-    from m.inference_server.runner import serve  # noqa: PLC0415
+    from m.inference_server.choice import ModelChoice  # noqa: PLC0415
     from m.runtime.manifest import ExportedModelError  # noqa: PLC0415
 
     try:
         settings = settings_of(arguments)
         at_least("--most-rows", arguments.most_rows, 1)
-        choose = _exported if is_exported(model) else _trained
-        called, make = choose(model, arguments, settings, name)
-        return serve(make, name=called, settings=settings, announce=lambda text: _announce(text, settings))
+        at_least("--replicas", arguments.replicas, 1)
+        choice = ModelChoice.of(
+            model, name, device=arguments.device, threads=arguments.threads, most_rows=arguments.most_rows
+        )
+        return _serve(choice, settings, arguments)
     except (ConfigError, ExportedModelError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
 
 
-def is_exported(model: str) -> bool:
-    """Whether a path is the folder of an exported model."""
-    from m.runtime.manifest import MANIFEST_FILE  # noqa: PLC0415
+def _serve(choice: ModelChoice, settings: ServeSettings, arguments: argparse.Namespace) -> int:
+    """Serve in this process, or by replicas."""
 
-    return (Path(model) / MANIFEST_FILE).is_file()
+    def announce(text: str) -> None:
+        _announce(text, settings)
 
+    if arguments.ray is None:
+        from m.inference_server.runner import serve  # noqa: PLC0415
 
-Made = tuple[str, "Callable[[], ForecastServer]"]
-
-
-def _exported(model: str, arguments: argparse.Namespace, settings: ServeSettings, name: str | None) -> Made:
-    """Name and maker of a server for an exported model."""
-    from m.inference_server.exported import ExportedServer  # noqa: PLC0415
-    from m.runtime.manifest import Manifest  # noqa: PLC0415
-
-    Manifest.read(Path(model))  # before the port is opened: what is broken is told at once
-    called = name or Path(model).resolve().name
-    return called, lambda: ExportedServer(
-        model,
-        arguments.device,
-        name=called,
-        limits=settings.limits,
-        most_rows=arguments.most_rows,
-        threads=arguments.threads,
-    )
-
-
-def _trained(model: str, arguments: argparse.Namespace, settings: ServeSettings, name: str | None) -> Made:
-    """Name and maker of a server for a model of torch."""
-    import torch  # noqa: PLC0415
-
-    from m.device import choose_device  # noqa: PLC0415
-    from m.inference_server.server import InferenceServer, model_name  # noqa: PLC0415
-    from m.release import locate  # noqa: PLC0415
-
-    device = str(choose_device(arguments.device))
-    locate(model)  # before the port is opened: a wrong name is told at once
-    if arguments.threads is not None:
-        torch.set_num_threads(arguments.threads)
-    called = name or model_name(model)
-
-    def make() -> InferenceServer:
-        return InferenceServer(
-            model, device, name=called, limits=settings.limits, most_rows=arguments.most_rows
+        choice.check_device()
+        return serve(
+            lambda: choice.make(settings.limits), name=choice.name, settings=settings, announce=announce
         )
+    from m.inference_server.ray_serve import serve_on_ray  # noqa: PLC0415
 
-    return called, make
+    return serve_on_ray(
+        choice, settings=settings, address=arguments.ray, replicas=arguments.replicas, announce=announce
+    )
 
 
 def _announce(text: str, settings: ServeSettings) -> None:

@@ -147,6 +147,11 @@ class ForecastServer(ABC):
 
     def _submit(self, wish: ForecastWish) -> Ticket:
         """Check a wish and hand it to the engine."""
+        if wish.session is not None and not self.limits.sessions:
+            raise bad_request(
+                "this server keeps no sessions: it may be one of several replicas, and the next request may "
+                "reach another; send the whole path with every request"
+            )
         shape = np.shape(wish.context)
         self.limits.check(
             contexts=shape[0] if len(shape) == 3 else 1,
@@ -196,7 +201,7 @@ class ForecastServer(ABC):
 def session_store(limits: Limits) -> SessionStore:
     """A store of sessions within a server's limits."""
     return SessionStore(
-        most=limits.sessions, idle_seconds=limits.session_seconds, most_points=limits.session_points
+        most=max(1, limits.sessions), idle_seconds=limits.session_seconds, most_points=limits.session_points
     )
 
 

@@ -23,7 +23,7 @@ class Limits:
         context_points: of all contexts of a request.
         forecast_points: of all paths of a request, drawn ones included: the size of its answer.
         waiting: requests that may wait or run at once.
-        sessions: that may be open at once.
+        sessions: that may be open at once; 0 where requests of one client may reach several servers.
         session_seconds: without a push, after which a session may be forgotten.
         session_points: that a session remembers; it starts anew from the last ones when it has more.
         timeout_seconds: of a request that names no timeout of its own, and the longest it may name.
@@ -46,9 +46,10 @@ class Limits:
     prefix_bytes: int = 64 * 2**20
 
     def __post_init__(self) -> None:
-        counts = ("batch", "context", "horizon", "samples", "quantiles", "waiting", "sessions")
+        counts = ("batch", "context", "horizon", "samples", "quantiles", "waiting")
         for name in (*counts, "context_points", "forecast_points"):
             at_least(f"limits.{name}", getattr(self, name), 1)
+        at_least("limits.sessions", self.sessions, 0)
         at_least("limits.body_bytes", self.body_bytes, 1024)
         at_least("limits.session_points", self.session_points, 16)
         at_least("limits.prefix_bytes", self.prefix_bytes, 0)

@@ -89,7 +89,7 @@ def serve(
         ConfigError: the port cannot be listened on.
         Exception: what loading the model raised.
     """
-    with _listening(settings) as listener, asyncio.Runner(loop_factory=_fast_loop()) as runner:
+    with listening(settings) as listener, asyncio.Runner(loop_factory=_fast_loop()) as runner:
         return runner.run(_serve(Host(make, name=name), settings, listener, announce))
 
 
@@ -234,7 +234,7 @@ def _connected(listener: socket.socket) -> list[socket.socket]:
 
 
 @contextmanager
-def _listening(settings: ServeSettings) -> Iterator[socket.socket]:
+def listening(settings: ServeSettings) -> Iterator[socket.socket]:
     """A socket on the port.
 
     Raises:

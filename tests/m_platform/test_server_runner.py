@@ -22,7 +22,7 @@ from m.checkpoint import save_model
 from m.config import to_dict
 from m.inference_server import Limits
 from m.inference_server.cli import _LIMITS, main
-from m.inference_server.runner import ServeSettings, _fast_loop, _listening, _Uvicorn
+from m.inference_server.runner import ServeSettings, _fast_loop, _Uvicorn, listening
 from m.release import save_release
 
 PATH = np.random.default_rng(0).standard_normal((20, 3)).cumsum(0).tolist()
@@ -112,7 +112,7 @@ def test_who_has_just_connected_is_answered_too(loop):
             await server.shutdown([listener])  # the loop has not looked at its port since
             return client.recv(1000)
 
-    with _listening(ServeSettings(port=0)) as listener, asyncio.Runner(loop_factory=loop) as runner:
+    with listening(ServeSettings(port=0)) as listener, asyncio.Runner(loop_factory=loop) as runner:
         assert runner.run(talk(listener)).endswith(b"here")
 
 

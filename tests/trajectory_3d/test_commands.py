@@ -412,13 +412,13 @@ def test_arguments_that_cannot_be_parsed_say_what_to_do(capsys):
         assert message in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("module", ["train", "evaluate", "demo", "compare"])
+@pytest.mark.parametrize("module", ["train", "evaluate", "demo", "compare", "predict"])
 def test_help_imports_nothing_heavy(module):
     """The reason that --help answers at once; a clock would only measure the machine."""
     code = (
         f"import sys\nfrom examples.trajectory_3d.cli import {module}\n"
         f"try:\n    {module}.main(['--help'])\nexcept SystemExit as stop:\n    assert not stop.code\n"
-        "heavy = {'torch', 'numpy', 'scipy', 'matplotlib', 'rich', 'jsonargparse', 'tensorboard'}\n"
+        "heavy = {'torch', 'numpy', 'scipy', 'matplotlib', 'rich', 'jsonargparse', 'tensorboard', 'ray'}\n"
         "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
     )
     done = subprocess.run(

@@ -253,7 +253,7 @@ def test_help_imports_nothing_heavy():
     code = (
         "import sys\nfrom examples.trajectory_3d.cli import inference_demo\n"
         "try:\n    inference_demo.main(['--help'])\nexcept SystemExit as stop:\n    assert not stop.code\n"
-        "heavy = {'torch', 'numpy', 'scipy', 'matplotlib', 'rich', 'fastapi', 'uvicorn', 'pydantic'}\n"
+        "heavy = {'torch', 'numpy', 'scipy', 'matplotlib', 'rich', 'fastapi', 'uvicorn', 'pydantic', 'ray'}\n"
         "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
     )
     done = subprocess.run(

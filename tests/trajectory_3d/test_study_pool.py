@@ -255,7 +255,7 @@ def test_without_ray_the_extra_is_named(tmp_path, monkeypatch):
 
 
 def test_a_ray_cluster_that_does_not_answer_is_named_at_once(tmp_path, monkeypatch):
-    monkeypatch.setattr("examples.trajectory_3d.study.ray_pool.import_ray", lambda: None)
+    monkeypatch.setattr("m.ray_cluster.import_ray", lambda: None)
     with socket.socket() as held:  # a port that nobody listens at
         held.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{held.getsockname()[1]}"

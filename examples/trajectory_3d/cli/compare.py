@@ -16,8 +16,8 @@ from examples.trajectory_3d.cli.entry import run
 from examples.trajectory_3d.cli.options import parse_with_overrides
 from examples.trajectory_3d.config import check_run_name
 from m.config import ConfigError
+from m.ray_cluster import LOCAL, address_type
 
-_LOCAL_RAY = "local"
 _FACTOR = 3
 _DEFAULT_NAME = "comparison_study"
 _EXAMPLES = """\
@@ -129,8 +129,8 @@ def _add_study(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--ray",
         nargs="?",
-        type=_address,
-        const=_LOCAL_RAY,
+        type=address_type("name configurations before --ray"),
+        const=LOCAL,
         metavar="ADDRESS",
         help="run on a Ray cluster (extra [ray]) that shares this file system; without ADDRESS on a Ray "
         "started here",
@@ -175,15 +175,6 @@ def _reduction(text: str) -> int:
             f"a reduction factor is 2 or more, got '{text}'; name configurations before --early-stop"
         )
     return int(text)
-
-
-def _address(text: str) -> str:
-    if text not in {_LOCAL_RAY, "auto"} and ":" not in text:
-        raise argparse.ArgumentTypeError(
-            f"an address reads auto, HOST:PORT or ray://HOST:PORT, got '{text}'; name configurations before "
-            "--ray"
-        )
-    return text
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -21,6 +21,7 @@ _WORK_ERRORS = (
     "RecordingError",
     "PruneError",
     "SomeFailedError",
+    "ClusterLostError",
 )
 
 

@@ -12,21 +12,30 @@ from examples.trajectory_3d.cli.entry import run
 from examples.trajectory_3d.cli.options import add_device, resolve_device
 from examples.trajectory_3d.cli.read_options import add_read_options, read_options
 from m.config import ConfigError
+from m.ray_cluster import LOCAL, address_type
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from examples.trajectory_3d.model_forecaster import ModelForecaster
     from examples.trajectory_3d.recordings.forecasting import ForecastSettings
-    from examples.trajectory_3d.recordings.trajectory import Trajectory
+    from examples.trajectory_3d.recordings.prediction import (
+        BackTestSettings,
+        FilePrediction,
+        PredictionJob,
+    )
+    from examples.trajectory_3d.recordings.prediction_parts import Parts
+    from examples.trajectory_3d.recordings.prediction_run import PredictionRun
 
 SHIPPED = "shipped"
+_PARTS = "trajectory-3d-predict.parts"
 _EXAMPLES = """\
 examples:
   trajectory-3d-predict flight.igc --horizon 32 --out forecast.csv --plot
   trajectory-3d-predict log.csv --position px,py,pz --time stamp --unit m --samples 20 --out forecast.json
   trajectory-3d-predict poses.txt --rate 10 --backtest
   trajectory-3d-predict walk.bvh --model outputs/trajectory_3d/mine --backtest --baselines all
+  trajectory-3d-predict flights/ --out forecasts.parquet --ray
+  trajectory-3d-predict flights/ --out forecasts.parquet --ray ray://head:10001
 """
 
 
@@ -40,7 +49,13 @@ def parser() -> argparse.ArgumentParser:
         epilog=_EXAMPLES,
         allow_abbrev=False,
     )
-    made.add_argument("file", nargs="+", type=Path, metavar="FILE", help="recordings, of any known format")
+    made.add_argument(
+        "file",
+        nargs="+",
+        type=Path,
+        metavar="FILE",
+        help="recordings, of any known format; of a folder, all that are in it",
+    )
     made.add_argument("--horizon", type=int, default=16, help="points to forecast (default: 16)")
     made.add_argument(
         "--model",
@@ -81,9 +96,32 @@ def parser() -> argparse.ArgumentParser:
     test.add_argument(
         "--rest", type=float, default=0.0, metavar="D", help="leave out contexts that spread less than this"
     )
+    _add_many(made)
     add_read_options(made)
     add_device(made)
     return made
+
+
+def _add_many(made: argparse.ArgumentParser) -> None:
+    group = made.add_argument_group("many files")
+    group.add_argument(
+        "--ray",
+        nargs="?",
+        type=address_type("name recordings before --ray"),
+        const=LOCAL,
+        metavar="ADDRESS",
+        help="do each file as a task of a Ray cluster (extra [ray]) whose machines see files and model under "
+        "the same paths: auto, HOST:PORT or ray://HOST:PORT; without ADDRESS, of a Ray started here",
+    )
+    group.add_argument(
+        "--parts",
+        type=Path,
+        metavar="DIR",
+        help="keep each file's result in DIR as soon as it is there, and take up those that are: the same "
+        "command goes on where it was stopped. A result counts for the same file, model and settings. "
+        f"Default with --ray: OUT.parts for --out OUT, else {_PARTS}; removed when all is done, while a "
+        "DIR that was named stays",
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -103,15 +141,48 @@ def _predict(arguments: argparse.Namespace) -> int:
     from rich.console import Console  # noqa: PLC0415
 
     _check(arguments)
-    settings = _settings(arguments)
+    job = _job(arguments)
     console = Console(soft_wrap=True)
     console.width = max(console.width, 106)  # lines that a narrow window breaks read better than narrow cells
-    tracks, failures = _read(arguments, console)
-    if not tracks:
+    done, parts = _work(arguments, job)
+    for each in done.files:
+        if each.error is not None:
+            print(f"error: {each.error}", file=sys.stderr)
+    for each in done.files:
+        for note in each.notes:
+            console.print(f"note: {each.path}: {note}", highlight=False, markup=False)
+    read = [each for each in done.files if each.error is None]
+    if not read:
         return 1
-    forecaster = _forecaster(arguments)
-    work = _back_test if arguments.backtest else _forecast
-    return max(work(arguments, console, tracks, forecaster, settings), failures)
+    show = _show_scores if arguments.backtest else _show_forecasts
+    code = max(show(arguments, console, read), int(done.failed))
+    if parts is not None and arguments.parts is None and not code:
+        parts.remove(done.kept)  # all that is in them has been told
+    return code
+
+
+def _work(arguments: argparse.Namespace, job: PredictionJob) -> tuple[PredictionRun, Parts | None]:
+    from examples.trajectory_3d.recordings.prediction_files import files_to_predict  # noqa: PLC0415
+    from examples.trajectory_3d.recordings.prediction_parts import Parts  # noqa: PLC0415
+    from examples.trajectory_3d.recordings.prediction_run import run_prediction  # noqa: PLC0415
+
+    folder = _parts_folder(arguments)
+    paths = files_to_predict(arguments.file, job.reading, not_these=(arguments.out, folder))
+    parts = None if folder is None else Parts(folder, job)
+    try:
+        return run_prediction(paths, job, parts=parts, ray=arguments.ray), parts
+    except BaseException:
+        if parts is not None and parts.folder.is_dir():
+            print(f"results so far are in {parts.folder}; the same command takes them up", file=sys.stderr)
+        raise
+
+
+def _parts_folder(arguments: argparse.Namespace) -> Path | None:
+    if arguments.parts is not None or arguments.ray is None:
+        named: Path | None = arguments.parts
+        return named
+    out: Path | None = arguments.out
+    return Path(_PARTS) if out is None else out.with_name(f"{out.name}.parts")
 
 
 def _check(arguments: argparse.Namespace) -> None:
@@ -150,99 +221,80 @@ def _settings(arguments: argparse.Namespace) -> ForecastSettings:
         raise ConfigError(str(error)) from error
 
 
-def _read(arguments: argparse.Namespace, console: Console) -> tuple[dict[str, list[Trajectory]], int]:
-    """Tracks by file; a file that cannot be read is reported and does not stop the others."""
-    from examples.trajectory_3d.recordings.errors import RecordingError  # noqa: PLC0415
-    from examples.trajectory_3d.recordings.registry import read  # noqa: PLC0415
-
-    options = read_options(arguments)
-    tracks: dict[str, list[Trajectory]] = {}
-    for path in arguments.file:
-        try:
-            tracks[str(path)] = read(path, options)
-        except (RecordingError, OSError) as error:
-            print(f"error: {error}", file=sys.stderr)
-    for path, found in tracks.items():
-        for note in sorted({note for each in found for note in each.notes}):
-            console.print(f"note: {path}: {note}", highlight=False, markup=False)
-    return tracks, int(len(tracks) < len(set(map(str, arguments.file))))
-
-
-def _forecaster(arguments: argparse.Namespace) -> ModelForecaster:
-    """The model that was asked for.
+def _job(arguments: argparse.Namespace) -> PredictionJob:
+    """What is wanted of every file.
 
     Raises:
-        ModelNotFoundError: there is none.
-        ConfigError: it is not one of paths in space.
+        ModelNotFoundError: there is no such model.
+        ConfigError: settings that make no sense, or no such device here.
     """
     from examples.trajectory_3d.model_discovery import named_model  # noqa: PLC0415
-    from examples.trajectory_3d.model_forecaster import ModelForecaster  # noqa: PLC0415
-    from examples.trajectory_3d.trained_model import load_trained  # noqa: PLC0415
+    from examples.trajectory_3d.recordings.prediction import PredictionJob  # noqa: PLC0415
     from examples.trajectory_3d.weights import wide_folder  # noqa: PLC0415
 
+    settings, reading, back_test = _settings(arguments), read_options(arguments), _back_test(arguments)
+    if arguments.ray is None:
+        resolve_device(arguments.device)  # on a cluster, the machines that do the work have devices of theirs
     name = str(wide_folder()) if arguments.model == SHIPPED else arguments.model
-    trained = load_trained(named_model(name).path, device=resolve_device(arguments.device))
-    sizes = (trained.model.config.input_dim, trained.model.config.target_dim)
-    if sizes != (3, 3):
-        raise ConfigError(f"{arguments.model} maps {sizes[0]} coordinates to {sizes[1]}, not 3 to 3")
-    return ModelForecaster(trained.model, trained.name, samples=arguments.samples)
+    return PredictionJob(
+        model=str(named_model(name).path.absolute()),
+        called=arguments.model,
+        device=arguments.device,
+        samples=arguments.samples,
+        reading=reading,
+        settings=settings,
+        back_test=back_test,
+    )
 
 
-def _forecast(
-    arguments: argparse.Namespace,
-    console: Console,
-    tracks: dict[str, list[Trajectory]],
-    forecaster: ModelForecaster,
-    settings: ForecastSettings,
-) -> int:
+def _back_test(arguments: argparse.Namespace) -> BackTestSettings | None:
+    from examples.trajectory_3d.baselines import make_baselines  # noqa: PLC0415
+    from examples.trajectory_3d.recordings.prediction import BackTestSettings  # noqa: PLC0415
+
+    if not arguments.backtest:
+        return None
+    names = tuple(arguments.baselines.split(","))
+    try:
+        make_baselines(names)  # before any file is read
+    except ValueError as error:
+        raise ConfigError(f"--baselines: {error}") from error
+    return BackTestSettings(windows=arguments.windows, rest=arguments.rest, baselines=names)
+
+
+def _show_forecasts(arguments: argparse.Namespace, console: Console, files: Sequence[FilePrediction]) -> int:
     from examples.trajectory_3d.figure_style import save_figure  # noqa: PLC0415
     from examples.trajectory_3d.recordings.forecast_figure import plot_track_forecasts  # noqa: PLC0415
     from examples.trajectory_3d.recordings.forecast_table import forecast_table, write_table  # noqa: PLC0415
     from examples.trajectory_3d.recordings.forecast_text import findings_text, forecast_summary  # noqa: PLC0415
-    from examples.trajectory_3d.recordings.forecasting import forecast_tracks  # noqa: PLC0415
 
-    every = [track for found in tracks.values() for track in found]
-    made, missed = forecast_tracks(every, forecaster, settings)
+    made = [track for each in files for track in each.made]
+    missed = [track for each in files for track in each.missed]
     for line in findings_text([*made, *missed]):
         console.print(line, highlight=False, markup=False)
-    for each in missed:
-        print(f"no forecast: {each.trajectory.label}: {each.reason}", file=sys.stderr)
+    for track in missed:
+        print(f"no forecast: {track.trajectory.label}: {track.reason}", file=sys.stderr)
     if not made:
         return 1
-    console.print(forecast_summary(made, forecaster.name))
+    model = files[0].model
+    console.print(forecast_summary(made, model))
     if arguments.out is not None:
         console.print(f"{write_table(forecast_table(made), arguments.out)}", highlight=False, markup=False)
     if arguments.plot is not None:
-        title = f"{forecaster.name}: the next {settings.horizon} points"
+        title = f"{model}: the next {arguments.horizon} points"
         console.print(f"{save_figure(plot_track_forecasts(made, title), arguments.plot)}", highlight=False)
     return 0
 
 
-def _back_test(
-    arguments: argparse.Namespace,
-    console: Console,
-    tracks: dict[str, list[Trajectory]],
-    forecaster: ModelForecaster,
-    settings: ForecastSettings,
-) -> int:
-    from examples.trajectory_3d.baselines import make_baselines  # noqa: PLC0415
-    from examples.trajectory_3d.recordings.backtesting import back_test, back_test_windows  # noqa: PLC0415
+def _show_scores(arguments: argparse.Namespace, console: Console, files: Sequence[FilePrediction]) -> int:
     from examples.trajectory_3d.recordings.forecast_text import back_test_table  # noqa: PLC0415
 
-    try:
-        baselines = make_baselines(arguments.baselines.split(","))
-    except ValueError as error:
-        raise ConfigError(f"--baselines: {error}") from error
     scored = 0
-    for path, found in tracks.items():
-        windows = back_test_windows(found, settings, arguments.windows, arguments.rest)
-        if windows is None or not len(windows.windows):
-            why = "no piece is long enough" if windows is None else "nothing moves in any context"
-            print(f"no back-test: {path}: {why}", file=sys.stderr)
+    for each in files:
+        if each.scores is None:
+            print(f"no back-test: {each.path}: {each.untested}", file=sys.stderr)
             continue
-        scores, _ = back_test(windows, [forecaster, *baselines], Path(path).name)
-        unit = found[0].unit
-        title = f"{path}: {len(windows.windows)} hidden ends of {settings.horizon} points"
-        console.print(back_test_table(title, scores, windows, unit, forecaster.name))
+        found = each.scores
+        title = f"{each.path}: {len(found.windows.windows)} hidden ends of {arguments.horizon} points"
+        console.print(back_test_table(title, found.scores, found.windows, found.unit, each.model))
         scored += 1
     return int(not scored)

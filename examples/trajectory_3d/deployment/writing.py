@@ -22,6 +22,7 @@ _FILLED = {
     "kubernetes/deployment.yaml": "kubernetes/deployment.yaml",
     "kubernetes/service.yaml": "kubernetes/service.yaml",
     "kubernetes/kustomization.yaml": "kubernetes/kustomization.yaml",
+    "kserve/inferenceservice.yaml": "kserve/inferenceservice.yaml",
     "README.md": "README.md",
 }
 _NOT_SERVED = ("training", "export")  # rooms of the platform that a server needs nothing of

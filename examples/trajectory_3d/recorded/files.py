@@ -10,21 +10,12 @@ from pathlib import Path
 from examples.trajectory_3d.evaluation_set import MIXED
 from examples.trajectory_3d.motions.registry import motion_names
 from examples.trajectory_3d.recorded.parts import PARTS, Part
+from examples.trajectory_3d.recordings.beside import is_beside
 from examples.trajectory_3d.recordings.inspecting import readable
 from examples.trajectory_3d.recordings.options import ReadOptions
 from examples.trajectory_3d.run_folder import file_part
 from m.config import ConfigError
 
-# What lies beside recordings in a folder, and is text or numbers too.
-_DOCUMENTS = (".md", ".rst", ".html", ".htm", ".pdf")
-_PICTURES = (".png", ".jpg", ".jpeg", ".gif", ".svg", ".webp", ".mp4", ".avi")
-_PROGRAMS = (".py", ".ipynb", ".sh", ".yaml", ".yml", ".toml", ".ini", ".cfg", ".log", ".lock")
-_PACKED = (".zip", ".tar", ".tgz", ".sha256", ".md5")
-_BESIDE = frozenset((*_DOCUMENTS, *_PICTURES, *_PROGRAMS, *_PACKED))
-_BESIDE_FILES = frozenset(("split.json",))  # of ``trajectory-3d-data split``
-_BESIDE_NAMES = re.compile(
-    r"(readme|licen[cs]e|copying|citation|changelog|notice|authors)(\..*)?", re.IGNORECASE
-)
 _PATTERN = re.compile(r"[*?\[]")
 
 
@@ -69,10 +60,10 @@ def find_files(paths: Sequence[str], options: ReadOptions) -> tuple[list[FoundFi
     if bad is not None:
         raise ConfigError(f"dataset.paths: {bad.reason}")
     asked = {path.resolve() for path in named}
-    kept = [FoundFile(path, name) for path, name in known if path.resolve() in asked or not _is_beside(path)]
+    kept = [FoundFile(path, name) for path, name in known if path.resolve() in asked or not is_beside(path)]
     if not kept:
         raise ConfigError(f"dataset.paths: no recording of a known format in {', '.join(paths)}")
-    others = [str(each.path) for each in unread if not _is_beside(each.path)]
+    others = [str(each.path) for each in unread if not is_beside(each.path)]
     if not others:
         return kept, []
     more = f" and {len(others) - 3} more" if len(others) > 3 else ""
@@ -85,13 +76,6 @@ def _expand(path: str) -> Iterator[Path]:
         yield plain
     elif _PATTERN.search(path):
         yield from Path(plain.anchor or ".").glob(str(plain.relative_to(plain.anchor)))
-
-
-def _is_beside(path: Path) -> bool:
-    name = path.name
-    return (
-        path.suffix.lower() in _BESIDE or name in _BESIDE_FILES or _BESIDE_NAMES.fullmatch(name) is not None
-    )
 
 
 def given_parts(files: Sequence[Path]) -> list[Part]:

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import os
 import platform
-import socket
 import traceback
 from collections import Counter, deque
 from collections.abc import Iterator
@@ -18,15 +17,12 @@ from examples.trajectory_3d.study.board import Board
 from examples.trajectory_3d.study.devices import usable_cores
 from examples.trajectory_3d.study.folder import Outcome, StudyFolder
 from examples.trajectory_3d.study.stop_signals import StopSignals
-from m.config import ConfigError
+from m.ray_cluster import connect, reason_of
 
 if TYPE_CHECKING:
     import ray
 
-LOCAL = "local"
 _POLL_SECONDS = 0.2
-_KNOCK_SECONDS = 5.0
-_OBJECT_STORE_BYTES = 100 * 1024**2  # a few settings and scores; Ray asks for 75 MB at least
 
 
 class Desk:
@@ -105,7 +101,7 @@ class RayPool:
 
     Args:
         board: of the study.
-        address: of a cluster, or `LOCAL` to start a Ray on this machine for the time of the study.
+        address: of a cluster, as `m.ray_cluster.connect` takes it.
         parallel: jobs at once; None leaves it to the cluster.
         threads: cores of each.
         device: kind of device.
@@ -130,8 +126,7 @@ class RayPool:
         Raises:
             ConfigError: Ray is not installed, or there is no cluster at the address.
         """
-        ray = import_ray()
-        self._connect(ray)
+        ray = connect(self._address, cores=self._cores())
         try:
             desk = ray.remote(num_cpus=0)(Desk).remote()
             # Each job in a process of its own, whose peak memory and processor time are the job's.
@@ -140,27 +135,8 @@ class RayPool:
         finally:
             ray.shutdown()
 
-    def _connect(self, ray: Any) -> None:
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-        common: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
-        try:
-            if self._address == LOCAL:
-                cores = max(usable_cores(), self._threads * (self._parallel or 1))
-                ray.init(
-                    "local",
-                    num_cpus=cores,
-                    include_dashboard=False,
-                    object_store_memory=_OBJECT_STORE_BYTES,
-                    **common,
-                )
-            else:
-                _knock(self._address)
-                ray.init(address=self._address, **common)
-        except (OSError, ValueError, RuntimeError) as error:
-            reason = (str(error).splitlines() or [type(error).__name__])[0]
-            raise ConfigError(
-                f"--ray {self._address}: no Ray cluster can be reached there ({reason})"
-            ) from error
+    def _cores(self) -> int:
+        return max(usable_cores(), self._threads * (self._parallel or 1))
 
     def _work(self, ray: Any, task: Any, desk: Any, waiting: deque[str]) -> bool:
         with StopSignals() as stop:
@@ -203,7 +179,7 @@ class RayPool:
         except ray.exceptions.TaskCancelledError:
             result = {"stopped": "cancelled"}
         except ray.exceptions.RayError as error:
-            result = {"died": _reason(error)}
+            result = {"died": reason_of(error)}
         if "status" in result:
             self._board.conclude(Outcome(**result), restarts)
         elif stopping:
@@ -211,38 +187,3 @@ class RayPool:
         else:
             tries = f" (tried {restarts + 1} times)" if restarts else ""
             self._board.fail(name, next(iter(result.values())) + tries, restarts)
-
-
-def _knock(address: str) -> None:
-    """See whether anybody listens at ``HOST:PORT`` or ``ray://HOST:PORT``: Ray itself tries for minutes.
-
-    Raises:
-        OSError: nobody does.
-        ValueError: the port is no number.
-    """
-    host, colon, port = address.rpartition("://")[2].rpartition(":")
-    if colon:
-        socket.create_connection((host, int(port)), timeout=_KNOCK_SECONDS).close()
-
-
-def _reason(error: Exception) -> str:
-    """What a failed task met: the error itself, or that its worker died."""
-    cause = getattr(error, "cause", None)
-    if cause is not None:
-        return f"{type(cause).__name__}: {cause}"
-    return f"its worker died ({type(error).__name__})"
-
-
-def import_ray() -> Any:
-    """Ray, which is an extra.
-
-    Raises:
-        ConfigError: it is not installed.
-    """
-    try:
-        import ray  # noqa: PLC0415
-    except ImportError:
-        raise ConfigError(
-            "--ray needs Ray, which is not installed; install the extra: pip install 'm-trajectory[ray]'"
-        ) from None
-    return ray
