@@ -1,8 +1,12 @@
 # ruff: noqa: E402  (the thread limits must be set before the libraries load)
-"""How fast motion windows are generated, per type and mixed, on one core.
+"""How fast motion windows are generated, per type and mixed, on one core, and taken in from workers.
 
     python benchmarks/data_generation.py
     python benchmarks/data_generation.py --sequence-length 128 --prediction-length 32 --sampling-rate 100
+
+What one process can take in is measured with a worker that sends one block, made beforehand, again and again:
+what it costs the receiving process, in processor time, to get blocks from shared memory and to cut them into
+batches. Workers are processes of their own, so eight make eight times the rate of one core, up to that limit.
 
 The last line printed is one JSON document.
 """
@@ -25,9 +29,11 @@ import numpy as np
 import scipy
 import torch
 
+from examples.trajectory_3d import datasets
 from examples.trajectory_3d.dataset_config import DatasetConfig
 from examples.trajectory_3d.datasets import stream_batches
 from examples.trajectory_3d.motions import get_motion
+from examples.trajectory_3d.motions.mixture import MotionMixture
 
 
 def best_seconds(work: Callable[[], object], repeats: int) -> float:
@@ -71,6 +77,23 @@ def measure_mix(config: DatasetConfig, batch_size: int, repeats: int) -> tuple[f
     return windows / min(timings), windows / (sum(timings) / repeats)
 
 
+def measure_intake(config: DatasetConfig, batch_size: int, windows: int) -> float:
+    """Windows a second of processor time that the process which trains can take in from workers."""
+    block = MotionMixture(config).block(config.seed, 0, 0)
+    made = datasets._MotionBlocks.make
+    setattr(datasets._MotionBlocks, "make", lambda *_: block)  # noqa: B010  (workers are forks and inherit it)
+    try:
+        stream = stream_batches(config, split="train", batch_size=batch_size, num_workers=1)
+        for _ in range(-(-config.windows_per_block // batch_size)):
+            next(stream)
+        began = time.process_time()
+        for _ in range(windows // batch_size):
+            next(stream)
+        return windows / (time.process_time() - began)
+    finally:
+        setattr(datasets._MotionBlocks, "make", made)  # noqa: B010
+
+
 def processor() -> str:
     """The processor's model name where the system tells it."""
     try:
@@ -103,11 +126,15 @@ def main() -> None:
         print(f"  {name:<12} {rate:>10,.0f} windows/s")
     print(f"  {'mix, best':<12} {best:>10,.0f} windows/s  (float32 batches of {arguments.batch_size})")
     print(f"  {'mix, mean':<12} {mean:>10,.0f} windows/s")
+    intake = {size: measure_intake(config, size, 400_000) for size in (32, 1024)}
+    for size, rate in intake.items():
+        print(f"  {'taken in':<12} {rate:>10,.0f} windows/s  (batches of {size}, one receiving process)")
     record = {
         "benchmark": "data_generation",
         "arguments": vars(arguments),
         "windows_per_block": config.windows_per_block,
         "windows_per_second": {**rates, "mix_best": best, "mix_mean": mean},
+        "taken_in_per_second": intake,
         "versions": {
             "python": platform.python_version(),
             "numpy": np.__version__,
