@@ -3,8 +3,8 @@
     uv run python -m benchmarks.start_up
 
 Each line is a process of its own, timed from outside, several times in turn with the others; medians, and
-ratios to a Python that does nothing. The packages that take longest to import on the way to a first forecast are
-listed by Python's own ``-X importtime``.
+ratios to a Python that does nothing. The packages that take longest to import on the way to a first forecast
+are listed by Python's own ``-X importtime``.
 """
 
 from __future__ import annotations
