@@ -215,7 +215,7 @@ def main() -> None:
     parser.add_argument("overrides", nargs="*", help="key=value")
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--kind", choices=KINDS, help="be one of its processes; used by the script itself")
-    arguments = parser.parse_args()
+    arguments = parser.parse_intermixed_args()
     if arguments.kind is not None:
         _in_process(arguments)
         return

@@ -23,7 +23,13 @@ from m.parallel.config import ParallelConfig
 from m.parallel.gradients import add_over, clip_parts
 from m.parallel.layout import local, whole
 from m.parallel.part import ProcessPart
-from m.parallel.sharding import describe_parts, shard_weights, spread_experts, stacked_experts
+from m.parallel.sharding import (
+    describe_parts,
+    shard_weights,
+    spread_experts,
+    stacked_experts,
+    whole_parameters,
+)
 from m.parallel.world import EXPERTS, REPLICAS, World
 from m.training.ema import Ema
 from m.training.engine import STATE_NAME, StateStore, clip_gradients
@@ -110,6 +116,9 @@ class ParallelEngine:
         """See `Engine.finish_gradients`."""
         if self._spread:
             self._agree_on_experts()
+        if self._sharded:
+            numbers = [_gradient(number) for number in whole_parameters(self.model) if number.requires_grad]
+            add_over(numbers, self._world.side, float(self.processes))
         if self.model is self._shown:
             return clip_gradients(self.model, clip_norm)
         return clip_parts(self.model, self._layout, clip_norm)

@@ -21,7 +21,8 @@ def add_over(gradients: Iterable[Tensor], group: ProcessGroup, divisor: float) -
     for work in waiting:
         if work is not None:
             work.wait()
-    torch._foreach_div_(tensors, divisor)
+    if tensors:
+        torch._foreach_div_(tensors, divisor)
 
 
 def clip_parts(model: nn.Module, layout: Layout, clip_norm: float) -> Tensor:

@@ -55,7 +55,8 @@ def spread_experts(model: nn.Module, world: World) -> None:
 def shard_weights(model: nn.Module, world: World) -> None:
     """FSDP2: parameters become `DTensor` parts, gathered block by block.
 
-    Spread experts are split once more, over the processes that hold the same ones.
+    Spread experts are split once more, over the processes that hold the same ones. Single numbers stay whole:
+    FSDP2 does not split them, nor does it bring their gradients together (see `whole_parameters`).
 
     Raises:
         ConfigError: experts whose width cannot be split evenly.
@@ -69,8 +70,13 @@ def shard_weights(model: nn.Module, world: World) -> None:
             fully_shard(experts, mesh=replicas, shard_placement_fn=lambda _: Shard(_WIDTH_AXIS))
     blocks = model.blocks if isinstance(model, MoESequenceRegressor) else model.children()
     for block in blocks:
-        fully_shard(block, mesh=everyone)
-    fully_shard(model, mesh=everyone)
+        fully_shard(block, mesh=everyone, ignored_params=set(whole_parameters(block)))
+    fully_shard(model, mesh=everyone, ignored_params=set(whole_parameters(model)))
+
+
+def whole_parameters(model: nn.Module) -> list[nn.Parameter]:
+    """Single numbers, which no process holds a part of."""
+    return [parameter for parameter in model.parameters() if parameter.ndim == 0]
 
 
 def describe_parts(model: nn.Module, full: nn.Module, world: World) -> Layout:

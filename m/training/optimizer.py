@@ -44,11 +44,11 @@ def build_optimizer(
     }
     groups: list[dict[str, Any]] = []
     for kind, scale in scales.items():
-        for decays in (True, False):
+        for decays, split in ((True, False), (True, True), (False, False), (False, True)):
             members = [
                 (name, p)
                 for name, p in named.items()
-                if kinds[name] == kind and (name not in undecayed) == decays
+                if kinds[name] == kind and (name not in undecayed) == decays and _is_split(p) == split
             ]
             if members:
                 groups.append(
@@ -74,6 +74,11 @@ def build_optimizer(
         )
     fused = all(p.device.type in _FUSED_DEVICES and p.is_floating_point() for p in named.values())
     return AdamW(groups, lr=config.learning_rate, betas=betas, fused=fused)
+
+
+def _is_split(parameter: nn.Parameter) -> bool:
+    """Whether this process holds a part of it (a `DTensor`): one update does not take both kinds."""
+    return hasattr(parameter, "device_mesh")
 
 
 def set_learning_rate(optimizer: Optimizer, rate: float) -> None:

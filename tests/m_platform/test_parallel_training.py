@@ -29,7 +29,7 @@ MODEL = {
     "attention": {"n_heads": 2},
     "router": {"n_experts": 4, "top_k": 2},
     "experts": {"hidden_dim": 8, "shared_hidden_dim": 8},
-    "head": {"prediction_steps": 4, "spread_weighting": 0.25},
+    "head": {"prediction_steps": 4, "spread_weighting": 0.25, "distribution": "student_t"},
     "context": {"shortened_share": 0.5},
     "input_dim": 3,
     "target_dim": 3,

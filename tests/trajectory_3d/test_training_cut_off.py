@@ -18,7 +18,7 @@ from tests.trajectory_3d.test_training_together import logged_step, write_config
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 _HOSTS = ("10.213.77.1", "10.213.77.2")
-_PATIENCE = 400.0
+_PATIENCE = 200.0
 
 
 def _ip(*arguments: str) -> None:
@@ -31,33 +31,28 @@ def two_hosts() -> Iterator[tuple[str, str]]:
     names = (f"trj{os.getpid()}a", f"trj{os.getpid()}b")
     made: list[str] = []
     try:
-        for name in names:
-            _ip("netns", "add", name)
-            made.append(name)
-        _ip(
-            "link",
-            "add",
-            "cable",
-            "netns",
-            names[0],
-            "type",
-            "veth",
-            "peer",
-            "name",
-            "cable",
-            "netns",
-            names[1],
-        )
-        for name, host in zip(names, _HOSTS, strict=True):
-            _ip("-n", name, "addr", "add", f"{host}/24", "dev", "cable")
-            _ip("-n", name, "link", "set", "cable", "up")
-            _ip("-n", name, "link", "set", "lo", "up")
+        try:
+            _connect(names, made)
+        except (subprocess.CalledProcessError, FileNotFoundError) as error:
+            pytest.skip(f"network namespaces need root and the command ip: {error}")
         yield names
-    except (subprocess.CalledProcessError, FileNotFoundError) as error:
-        pytest.skip(f"network namespaces need root and the command ip: {error}")
     finally:
         for name in made:
             _ip("netns", "del", name)
+
+
+def _connect(names: tuple[str, str], made: list[str]) -> None:
+    for name in names:
+        _ip("netns", "add", name)
+        made.append(name)
+    cable = ("link", "add", "cable", "netns", names[0], "type", "veth")
+    _ip(*cable, "peer", "name", "cable", "netns", names[1])
+    for name, host in zip(names, _HOSTS, strict=True):
+        _ip("-n", name, "addr", "add", f"{host}/24", "dev", "cable")
+        _ip("-n", name, "link", "set", "cable", "up")
+        _ip("-n", name, "link", "set", "lo", "up")
+        # torchrun waits for its store until the kernel gives the connection up: a quarter of an hour else.
+        _ip("netns", "exec", name, "sh", "-c", "echo 5 > /proc/sys/net/ipv4/tcp_retries2")
 
 
 def start(host: str, rank: int, config: Path, root: Path) -> subprocess.Popen[str]:
@@ -68,7 +63,7 @@ def start(host: str, rank: int, config: Path, root: Path) -> subprocess.Popen[st
             "--rdzv-backend=c10d",
             f"--rdzv-endpoint={_HOSTS[0]}:29417",
             "--rdzv-id=cut",
-            f"--rdzv-conf=is_host={1 - rank},read_timeout=10",
+            f"--rdzv-conf=is_host={1 - rank}",
             "--local-addr",
             _HOSTS[rank],
         ),
@@ -111,5 +106,4 @@ def test_both_machines_end_when_the_cable_is_cut(tmp_path: Path) -> None:
     for process, output in zip(processes, outputs, strict=True):
         assert process.returncode != 0
         assert "lost the others" in output, output
-    print(took)
-    assert took < 390, f"took {took:.0f} s"
+    assert took < 150, f"took {took:.0f} s"
