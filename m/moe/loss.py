@@ -126,7 +126,7 @@ def _advance(points: Tensor, by: Tensor) -> Tensor:
     return points.gather(1, index[..., None].expand_as(points))
 
 
-def _anchor_lengths(model: MoESequenceRegressor, lengths: Tensor, part: BatchPart) -> Tensor:
+def _anchor_lengths(model: MoESequenceRegressor, lengths: Tensor, part: BatchPart = WHOLE) -> Tensor:
     """Points each sequence is anchored on, ``[B]``."""
     if not model.training:
         return lengths
