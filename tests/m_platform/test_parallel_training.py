@@ -241,7 +241,14 @@ def train_until_frozen(folder: Path, plan: Plan) -> None:
         train(folder, plan, world, (Freeze(),))
 
 
-@pytest.mark.parametrize("parallel", [{}, {"mode": "fsdp"}, {"expert": 2}])
+@pytest.mark.parametrize(
+    "parallel",
+    [
+        {},
+        pytest.param({"mode": "fsdp"}, marks=pytest.mark.slow),
+        pytest.param({"expert": 2}, marks=pytest.mark.slow),
+    ],
+)
 def test_a_process_that_stops_answering_ends_the_others(parallel: dict[str, Any], tmp_path: Path) -> None:
     with Crew(2) as crew:
         began = time.monotonic()

@@ -18,7 +18,10 @@ from examples.trajectory_3d.cli import train
 from m.checkpoint import load_checkpoint
 from m.training import read_jsonl
 
-pytestmark = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finds processes in /proc")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finds processes in /proc"),
+]
 
 _POLL_SECONDS = 0.01
 _PATIENCE = 150.0
@@ -142,7 +145,6 @@ MOMENTS: dict[str, tuple[int, Callable[[Path], bool]]] = {
 }
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("moment", MOMENTS)
 def test_a_killed_process_costs_nothing_but_time(moment: str, undisturbed: Path, tmp_path: Path) -> None:
     rank, due = MOMENTS[moment]
@@ -153,7 +155,6 @@ def test_a_killed_process_costs_nothing_but_time(moment: str, undisturbed: Path,
     assert_same_weights(run, undisturbed)
 
 
-@pytest.mark.slow
 def test_killed_at_random_again_and_again(undisturbed: Path, tmp_path: Path) -> None:
     seed = random.randrange(10**6)
     generator = random.Random(seed)
@@ -167,7 +168,6 @@ def test_killed_at_random_again_and_again(undisturbed: Path, tmp_path: Path) -> 
     assert all(torch.equal(found[name], tensor) for name, tensor in wanted.items()), f"seed {seed}"
 
 
-@pytest.mark.slow
 def test_interrupted_and_taken_up(undisturbed: Path, tmp_path: Path) -> None:
     run = tmp_path / "runs" / "together"
     process = start(tmp_path, tmp_path / "runs")
@@ -181,7 +181,6 @@ def test_interrupted_and_taken_up(undisturbed: Path, tmp_path: Path) -> None:
     assert_same_weights(run, undisturbed)
 
 
-@pytest.mark.slow
 def test_a_restart_does_not_touch_what_another_command_began(undisturbed: Path, tmp_path: Path) -> None:
     root = undisturbed.parent
     before = (undisturbed / "training_log.jsonl").read_bytes()
