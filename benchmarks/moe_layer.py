@@ -80,7 +80,7 @@ def make_work(size: Size, count: int, dtype: torch.dtype) -> Work:
     chosen = []
     for _ in range(POOL):
         liking = 0.3 * torch.randn(size.experts, generator=generator)
-        noise = -torch.rand(count, size.experts, generator=generator).log().log1p()
+        noise = -(-torch.rand(count, size.experts, generator=generator).log()).log()  # Gumbel
         chosen.append((liking + noise).topk(size.top_k).indices)
     weights = torch.rand(count, size.top_k, generator=generator)
     weights = (weights / weights.sum(-1, keepdim=True)).to(dtype)
