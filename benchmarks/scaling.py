@@ -62,11 +62,12 @@ class _Watch(Callback):
     def on_step(self, record: StepRecord) -> None:
         """Note."""
         self.losses.append(record.loss)
-        self.sent.append(_loopback_bytes())
+        self.sent.append(loopback_bytes())
         self.times.append(time.perf_counter())
 
 
-def _loopback_bytes() -> int:
+def loopback_bytes() -> int:
+    """Bytes that this machine has sent to itself."""
     for line in _DEVICES.read_text(encoding="utf-8").splitlines():
         name, _, numbers = line.partition(":")
         if name.strip() == "lo":
@@ -139,18 +140,17 @@ def _measure(arguments: argparse.Namespace, kind: str, threads: int, *overrides:
     return found
 
 
-def _workload(experiment: ExperimentConfig, processes: int) -> Workload:
-    model = MoESequenceRegressor(experiment.model)
+def workload(model: MoESequenceRegressor, tokens: int) -> Workload:
+    """What the formulas want to know of a model, trained in fp32 with so many tokens a process and step."""
     layers = [module for module in model.modules() if isinstance(module, Experts)]
     routed = sum(p.numel() for layer in layers for p in layer.parameters())
-    tokens = experiment.dataset.sequence_length // experiment.model.stride
     return Workload(
         dense_parameters=sum(p.numel() for p in model.parameters()) - routed,
         expert_parameters=routed,
         expert_layers=len(layers),
-        dim=experiment.model.dim,
-        top_k=experiment.model.router.top_k,
-        tokens=experiment.training.batch_size // processes * tokens,
+        dim=model.config.dim,
+        top_k=model.config.router.top_k,
+        tokens=tokens,
         token_bytes=4,
     )
 
@@ -165,10 +165,11 @@ def _compare(arguments: argparse.Namespace) -> list[dict[str, Any]]:
             arguments.config, [*arguments.overrides, *_COMPARED, _UNTIED], arguments.steps, parallel
         )
         settings = ParallelConfig(**parallel)
-        formula = (
-            processes
-            * bytes_sent(_workload(experiment, processes), processes, settings.mode, settings.expert).total
+        tokens = experiment.dataset.sequence_length // experiment.model.stride
+        work = workload(
+            MoESequenceRegressor(experiment.model), experiment.training.batch_size // processes * tokens
         )
+        formula = processes * bytes_sent(work, processes, settings.mode, settings.expert).total
         sent = [after - before for before, after in zip(found["sent"], found["sent"][1:], strict=False)]
         rows.append(
             {

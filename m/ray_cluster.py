@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import os
 import socket
-from collections.abc import Callable
 from typing import Any
 
 from m.config import ConfigError
@@ -17,19 +16,30 @@ _OBJECT_STORE_BYTES = 100 * 1024**2  # settings, scores and forecasts; Ray asks 
 _SPELLINGS = f"{LOCAL}, {AUTO}, HOST:PORT or ray://HOST:PORT"
 
 
-def address_type(advice: str) -> Callable[[str], str]:
-    """What argparse makes an address of.
+def add_ray_option(group: argparse._ActionsContainer, *, before: str, use: str) -> None:
+    """Add ``--ray [ADDRESS]`` to a command.
 
     Args:
-        advice: what to do where a word after ``--ray`` is no address but was meant otherwise.
+        group: of arguments, or the parser.
+        before: what the command line names that a word after ``--ray`` may have been meant for.
+        use: what is done on the cluster.
     """
 
     def address(text: str) -> str:
         if text not in {LOCAL, AUTO} and ":" not in text:
-            raise argparse.ArgumentTypeError(f"an address reads {_SPELLINGS}, got '{text}'; {advice}")
+            raise argparse.ArgumentTypeError(
+                f"an address reads {_SPELLINGS}, got '{text}'; name {before} before --ray"
+            )
         return text
 
-    return address
+    group.add_argument(
+        "--ray",
+        nargs="?",
+        type=address,
+        const=LOCAL,
+        metavar="ADDRESS",
+        help=f"{use}: {AUTO}, HOST:PORT or ray://HOST:PORT; without ADDRESS on a Ray started here",
+    )
 
 
 def connect(address: str, *, cores: int) -> Any:

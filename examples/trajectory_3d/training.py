@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -27,7 +27,6 @@ from examples.trajectory_3d.training_summary import SummaryWriter
 from examples.trajectory_3d.windows import evaluation_windows
 from m.config import ConfigError, load_config, nearest_hint, to_dict, write_yaml
 from m.moe import LossOutput, MoESequenceRegressor, SequenceBatch
-from m.parallel import ParallelEngine, World
 from m.training import (
     SHARDED_NAME,
     STATE_NAME,
@@ -37,6 +36,9 @@ from m.training import (
     Trainer,
     TrainingResult,
 )
+
+if TYPE_CHECKING:
+    from m.parallel import ParallelEngine, World
 
 _FREE_AT_RESUME = frozenset({"dataset.num_workers"})  # the stream is the same for any number
 
@@ -104,7 +106,7 @@ def train(
             *callbacks,
         ),
         evaluate_first=experiment.init_from is not None,
-        engine=None if world is None else ParallelEngine(model.to(device), experiment.parallel, world),
+        engine=None if world is None else _engine(model.to(device), experiment, world),
         metadata={
             **initial_weights.describe(experiment),
             "model_config": to_dict(experiment.model),
@@ -113,6 +115,12 @@ def train(
         },
     )
     return trainer.fit(resume=resume)
+
+
+def _engine(model: MoESequenceRegressor, experiment: ExperimentConfig, world: World) -> ParallelEngine:
+    from m.parallel import ParallelEngine  # noqa: PLC0415  (seconds, that one process alone need not wait)
+
+    return ParallelEngine(model, experiment.parallel, world)
 
 
 def check_share(experiment: ExperimentConfig, processes: int) -> None:

@@ -21,7 +21,16 @@ VERSION = 1
 
 # What zipfile and torch raise for bytes they did not write is not documented. These are the classes that
 # flipping bytes brings out (NotImplementedError is a RuntimeError, UnicodeDecodeError a ValueError).
-_FOREIGN = (RuntimeError, ValueError, LookupError, EOFError, TypeError, AttributeError, OSError, struct.error)
+FOREIGN_ERRORS = (
+    RuntimeError,
+    ValueError,
+    LookupError,
+    EOFError,
+    TypeError,
+    AttributeError,
+    OSError,
+    struct.error,
+)
 
 
 def save_checkpoint(path: str | Path, payload: Mapping[str, Any]) -> None:
@@ -74,7 +83,7 @@ def load_checkpoint(
             f"{file}: refused, it holds objects or code instead of plain content{_foreign_class(error)}; "
             "only load checkpoints written by this package"
         ) from error
-    except _FOREIGN as error:
+    except FOREIGN_ERRORS as error:
         raise CheckpointError(
             f"{file}: cannot be read as a checkpoint ({_first_line(error)}); it is damaged or was written "
             "by another program"
@@ -89,7 +98,7 @@ def _check_archive(file: Path) -> None:
         raise CheckpointError(f"{file}: is a folder, not a checkpoint file; name the .pt file inside it")
     try:
         problem = _archive_problem(file)
-    except (zipfile.BadZipFile, *_FOREIGN) as error:
+    except (zipfile.BadZipFile, *FOREIGN_ERRORS) as error:
         raise CheckpointError(
             f"{file}: damaged archive ({_first_line(error)}); use another checkpoint"
         ) from error

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from m.checkpoint.atomic import write_text_atomic
 from m.checkpoint.errors import CheckpointError
-from m.checkpoint.io import load_checkpoint, save_checkpoint
+from m.checkpoint.io import FOREIGN_ERRORS, load_checkpoint, save_checkpoint
 
 if TYPE_CHECKING:
     from torch.distributed import ProcessGroup
@@ -234,7 +234,7 @@ def _read_index(path: Path) -> Any:
             index = _IndexUnpickler(file).load()
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {error}; only resume from states written by this package") from error
-    except Exception as error:  # bytes that no pickle is made of raise almost anything
+    except (pickle.UnpicklingError, OverflowError, MemoryError, *FOREIGN_ERRORS) as error:
         raise CheckpointError(f"{path}: cannot be read ({type(error).__name__}: {error})") from error
     if not isinstance(index, Metadata):
         raise CheckpointError(f"{path}: is no index of a state")

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from m.ray_cluster import LOCAL, address_type
+from m.ray_cluster import add_ray_option
 
 if TYPE_CHECKING:
     from m.inference_server.choice import ModelChoice
@@ -59,15 +59,11 @@ def add_serving(parser: argparse.ArgumentParser) -> None:
         "--drain-seconds", type=float, default=30.0, help="for those who are in, after that (default: 30)"
     )
     cluster = parser.add_argument_group("many replicas")
-    cluster.add_argument(
-        "--ray",
-        nargs="?",
-        type=address_type("name the model before --ray"),
-        const=LOCAL,
-        metavar="ADDRESS",
-        help="serve replicas by Ray Serve (ray[serve]), on a cluster whose machines see the model under the "
-        "same path: auto, HOST:PORT or ray://HOST:PORT; without ADDRESS on a Ray started here. Replicas keep "
-        "no sessions",
+    add_ray_option(
+        cluster,
+        before="the model",
+        use="serve replicas, which keep no sessions, by Ray Serve (ray[serve]) on a cluster whose machines "
+        "see the model under the same path",
     )
     cluster.add_argument(
         "--replicas",

@@ -8,7 +8,8 @@ if TYPE_CHECKING:
     from m.parallel.config import ParallelConfig
     from m.parallel.engine import ParallelEngine
     from m.parallel.errors import LostProcessError
-    from m.parallel.world import World, joined_world, started_together
+    from m.parallel.launched import started_together
+    from m.parallel.world import World, joined_world
 
 __all__ = [
     "LostProcessError",
@@ -27,6 +28,6 @@ __getattr__, __dir__, _ = lazy_exports(
         "ParallelEngine": "m.parallel.engine",
         "World": "m.parallel.world",
         "joined_world": "m.parallel.world",
-        "started_together": "m.parallel.world",
+        "started_together": "m.parallel.launched",
     },
 )

@@ -117,11 +117,6 @@ def _store(wait: timedelta) -> Store:
     return PrefixStore(f"restart_{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
 
 
-def started_together() -> bool:
-    """Whether this process is one of several, or of one, that a launcher such as ``torchrun`` started."""
-    return all(name in os.environ for name in ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"))
-
-
 def _first_line(error: BaseException) -> str:
     return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
 

@@ -1,4 +1,4 @@
-"""A small model behind a server on loopback, for the tests of its own face."""
+"""A small model behind a server on loopback, for the tests of its faces."""
 
 import httpx
 import pytest
@@ -14,13 +14,23 @@ def model():
 
 
 @pytest.fixture(scope="module")
-def url(model):
-    server = InferenceServer(model=model, name="small", device="cpu", limits=SMALL_LIMITS)
-    with running(server, limits=SMALL_LIMITS) as found:
+def limits():
+    """Of the server; modules that need others have a fixture of this name."""
+    return SMALL_LIMITS
+
+
+@pytest.fixture(scope="module")
+def server(model, limits):
+    return InferenceServer(model=model, name="small", device="cpu", limits=limits)
+
+
+@pytest.fixture(scope="module")
+def url(server, limits):
+    with running(server, limits=limits) as found:
         yield found
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def client(url):
     with httpx.Client(base_url=url, timeout=20) as found:
         yield found

@@ -29,6 +29,7 @@ def assert_close(answer, expected):
     np.testing.assert_allclose(answer, expected, rtol=0, atol=1e-5 * (np.ptp(expected) + 1))
 
 
+OPEN_INFERENCE_LIMITS = Limits(batch=4, context=60, horizon=1000, samples=8, quantiles=3, body_bytes=50_000)
 SMALL_LIMITS = Limits(
     context_points=200,
     forecast_points=1000,

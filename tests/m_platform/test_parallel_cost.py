@@ -7,15 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from parallel_runs import BATCH, LENGTH, MODEL, Plan, train
+from processes import Crew
 
+from benchmarks.scaling import loopback_bytes, workload
 from m.config import apply_overrides, from_dict
-from m.experts.experts import Experts
 from m.moe import ModelConfig, MoESequenceRegressor
 from m.parallel import ParallelConfig, joined_world
 from m.parallel.cost import Workload, bytes_kept, bytes_sent
 from m.training import Callback
-from tests.m_platform.processes import Crew
-from tests.m_platform.test_parallel_training import BATCH, LENGTH, MODEL, Plan, train
 
 WORK = Workload(
     dense_parameters=300, expert_parameters=800, expert_layers=2, dim=8, top_k=2, tokens=100, token_bytes=2
@@ -58,20 +58,12 @@ FIRST, LAST = 2, 6
 DEVICES = Path("/proc/self/net/dev")
 
 
-def sent_bytes() -> int:
-    for line in DEVICES.read_text(encoding="utf-8").splitlines():
-        name, _, numbers = line.partition(":")
-        if name.strip() == "lo":
-            return int(numbers.split()[8])
-    raise AssertionError("no loopback device")
-
-
 class Count(Callback):
     def __init__(self) -> None:
         self.at: dict[int, int] = {}
 
     def on_step(self, record: Any) -> None:
-        self.at[record.step] = sent_bytes()
+        self.at[record.step] = loopback_bytes()
 
 
 def count(folder: Path, plan: Plan) -> float:
@@ -81,19 +73,9 @@ def count(folder: Path, plan: Plan) -> float:
     return (counted.at[LAST] - counted.at[FIRST]) / (LAST - FIRST) if counted.at else 0.0
 
 
-def workload(processes: int) -> Workload:
+def small_workload(processes: int) -> Workload:
     model = MoESequenceRegressor(from_dict(ModelConfig, apply_overrides(MODEL, SMALL)))
-    experts = [module for module in model.modules() if isinstance(module, Experts)]
-    routed = sum(p.numel() for module in experts for p in module.parameters())
-    return Workload(
-        dense_parameters=sum(p.numel() for p in model.parameters()) - routed,
-        expert_parameters=routed,
-        expert_layers=len(experts),
-        dim=64,
-        top_k=2,
-        tokens=BATCH // processes * LENGTH,
-        token_bytes=4,
-    )
+    return workload(model, BATCH // processes * LENGTH)
 
 
 @pytest.fixture(scope="module")
@@ -121,5 +103,7 @@ def test_counted_bytes_are_those_of_the_formula(case: str, crew: Crew, tmp_path:
     plan = Plan(parallel=parallel, model=SMALL, training=settings)
     found = max(crew.run(processes, count, tmp_path, plan))
     mode = parallel.get("mode", "ddp")
-    expected = processes * bytes_sent(workload(processes), processes, mode, parallel.get("expert", 1)).total
+    expected = (
+        processes * bytes_sent(small_workload(processes), processes, mode, parallel.get("expert", 1)).total
+    )
     assert found == pytest.approx(excess * expected, rel=0.08), (found, expected)

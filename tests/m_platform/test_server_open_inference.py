@@ -1,8 +1,6 @@
-"""The Open Inference Protocol over plain HTTP: tensors, refusals, compression."""
+"""The Open Inference Protocol over plain HTTP: tensors and refusals."""
 
-import gzip
 import json
-import zlib
 
 import httpx
 import numpy as np
@@ -10,76 +8,20 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from reference import small_model
-from serving import assert_close, refused, running, walk
+from infer_requests import MODEL, binary_body, body, read_outputs, tensor
+from serving import OPEN_INFERENCE_LIMITS, assert_close, refused, running, walk
 
-from m.inference_server import InferenceServer, Limits, RequestError
+from m.inference_server import RequestError
 from m.inference_server.host import Host
-from m.inference_server.open_inference.compression import choose, decompress
+from m.inference_server.open_inference.compression import decompress
 from m.inference_server.open_inference.messages import InputTensor
 from m.inference_server.open_inference.requests import HEADER_LENGTH, read_infer
 from m.inference_server.open_inference.tensors import decode, encode
 
-LIMITS = Limits(batch=4, context=60, horizon=1000, samples=8, quantiles=3, body_bytes=50_000)
-MODEL = "/v2/models/small"
-
 
 @pytest.fixture(scope="module")
-def model():
-    return small_model()
-
-
-@pytest.fixture(scope="module")
-def server(model):
-    return InferenceServer(model=model, name="small", device="cpu", limits=LIMITS)
-
-
-@pytest.fixture(scope="module")
-def url(server):
-    with running(server, limits=LIMITS) as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def client(url):
-    with httpx.Client(base_url=url, timeout=20) as found:
-        yield found
-
-
-def tensor(name, values, datatype="FP64", **changes):
-    values = np.asarray(values)
-    content = {"name": name, "datatype": datatype, "shape": list(values.shape), "data": values.tolist()}
-    return content | changes
-
-
-def body(*more, context=None, **words):
-    return {"inputs": [tensor("context", walk(6) if context is None else context), *more], **words}
-
-
-def binary_body(context, datatype="<f8", more=b"", **words):
-    """A body with its context behind the JSON, and the header that says where."""
-    raw = context.astype(datatype).tobytes()
-    named = tensor("context", context, {"<f8": "FP64", "<f4": "FP32", "<f2": "FP16"}[datatype])
-    named = {key: value for key, value in named.items() if key != "data"}
-    named["parameters"] = {"binary_data_size": len(raw)}
-    head = json.dumps({"inputs": [named], **words}).encode()
-    return head + raw + more, {HEADER_LENGTH: str(len(head))}
-
-
-def read_outputs(answer):
-    """Outputs of an answer in JSON, or with binary data behind it."""
-    assert answer.status_code == 200, answer.text
-    length = int(answer.headers.get(HEADER_LENGTH, len(answer.content)))
-    found, rest = {}, answer.content[length:]
-    for output in json.loads(answer.content[:length])["outputs"]:
-        if "data" in output:
-            values = np.array(output["data"])
-        else:
-            size = output["parameters"]["binary_data_size"]
-            values, rest = np.frombuffer(rest[:size], "<f8"), rest[size:]
-        found[output["name"]] = values.reshape(output["shape"])
-    assert rest == b"" or length == len(answer.content)
-    return found
+def limits():
+    return OPEN_INFERENCE_LIMITS
 
 
 # ---- the same numbers ----
@@ -336,51 +278,6 @@ def test_a_timeout_is_in_microseconds(client):
     message = refused(client.post(f"{MODEL}/infer", json=body(parameters={"timeout": 1})), 504)
     assert "deadline" in message
     assert client.post(f"{MODEL}/infer", json=body(parameters={"timeout": 20_000_000})).status_code == 200
-
-
-# ---- compression ----
-
-
-@pytest.mark.parametrize(("name", "pack"), [("gzip", gzip.compress), ("deflate", zlib.compress)])
-def test_compressed_both_ways(client, model, name, pack):
-    content, headers = binary_body(walk(6), parameters={"binary_data_output": True})
-    headers |= {"Content-Encoding": name, "Accept-Encoding": name}
-    answer = client.post(f"{MODEL}/infer", content=pack(content), headers=headers)
-    assert answer.headers["Content-Encoding"] == name
-    assert_close(read_outputs(answer)["points"], model.forecast(walk(6), 16).points)
-
-
-def test_broken_compression(client):
-    packed = gzip.compress(json.dumps(body()).encode())
-    infer = f"{MODEL}/infer"
-    for content in (b"", b"no", packed[:-1], packed + b"more", packed[:20] + b"???" + packed[23:]):
-        refused(client.post(infer, content=content, headers={"Content-Encoding": "gzip"}))
-    assert "br" in refused(client.post(infer, content=packed, headers={"Content-Encoding": "br"}), 415)
-
-
-@pytest.mark.parametrize(("name", "pack"), [("gzip", gzip.compress), ("deflate", zlib.compress)])
-def test_a_bomb_is_not_unpacked(client, name, pack):
-    bomb = pack(bytes(20_000_000))
-    assert len(bomb) < LIMITS.body_bytes
-    for path in (f"{MODEL}/infer", f"{MODEL}/generate", "/v2/repository/index"):
-        message = refused(client.post(path, content=bomb, headers={"Content-Encoding": name}), 413)
-        assert "50000" in message
-
-
-def test_plain_bodies_have_the_same_bound(client):
-    refused(client.post(f"{MODEL}/infer", content=b" " * 50_001), 413)
-    refused(client.post(f"{MODEL}/infer", content=(b" " * 1000 for _ in range(60))), 413)  # of no said length
-
-
-def test_which_compression_a_client_likes():
-    assert choose("") is None
-    assert choose("br, identity") is None
-    assert choose("gzip, deflate, br") == "gzip"
-    assert choose("gzip;q=0.5, deflate;q=0.8") == "deflate"
-    assert choose("gzip;q=0") is None
-    assert choose("gzip;q=0.2, identity;q=0.9") is None
-    assert choose("gzip;q=x") is None
-    assert decompress(b"as it is", "identity", 10) == b"as it is"
 
 
 # ---- what else is asked ----

@@ -6,35 +6,15 @@ import time
 
 import httpx
 import pytest
-from reference import small_model
-from serving import assert_close, refused, running, walk
+from infer_requests import MODEL
+from serving import OPEN_INFERENCE_LIMITS, assert_close, refused, running, walk
 
-from m.inference_server import InferenceServer, Limits
-
-LIMITS = Limits(batch=4, context=60, horizon=1000, samples=8, quantiles=3, body_bytes=50_000)
-MODEL = "/v2/models/small"
+from m.inference_server import InferenceServer
 
 
 @pytest.fixture(scope="module")
-def model():
-    return small_model()
-
-
-@pytest.fixture(scope="module")
-def server(model):
-    return InferenceServer(model=model, name="small", device="cpu", limits=LIMITS)
-
-
-@pytest.fixture(scope="module")
-def url(server):
-    with running(server, limits=LIMITS) as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def client(url):
-    with httpx.Client(base_url=url, timeout=20) as found:
-        yield found
+def limits():
+    return OPEN_INFERENCE_LIMITS
 
 
 def test_generate_takes_and_gives_plain_json(client, model):

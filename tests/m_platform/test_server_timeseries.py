@@ -47,19 +47,8 @@ def body(*inputs, horizon=5, model="small", **options):
 
 
 @pytest.fixture(scope="module")
-def model():
-    return small_model()
-
-
-@pytest.fixture(scope="module")
-def server(model):
-    return InferenceServer(model=model, name="small", device="cpu", limits=LIMITS)
-
-
-@pytest.fixture(scope="module")
-def client(server):
-    with running(server, limits=LIMITS) as url, httpx.Client(base_url=url, timeout=20) as found:
-        yield found
+def limits():
+    return LIMITS
 
 
 @pytest.fixture(scope="module")

@@ -12,8 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-
-from tests.trajectory_3d.test_training_together import logged_step, write_config
+from launched import logged_step, write_config
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 

@@ -16,7 +16,7 @@ from examples.trajectory_3d.cli.entry import run
 from examples.trajectory_3d.cli.options import parse_with_overrides
 from examples.trajectory_3d.config import check_run_name
 from m.config import ConfigError
-from m.ray_cluster import LOCAL, address_type
+from m.ray_cluster import add_ray_option
 
 _FACTOR = 3
 _DEFAULT_NAME = "comparison_study"
@@ -126,14 +126,8 @@ def _add_study(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="how often a trial goes on from its checkpoint after its worker died (default: 2)",
     )
-    parser.add_argument(
-        "--ray",
-        nargs="?",
-        type=address_type("name configurations before --ray"),
-        const=LOCAL,
-        metavar="ADDRESS",
-        help="run on a Ray cluster (extra [ray]) that shares this file system; without ADDRESS on a Ray "
-        "started here",
+    add_ray_option(
+        parser, before="configurations", use="run on a Ray cluster (extra [ray]) that shares this file system"
     )
     parser.add_argument(
         "--device", default="auto", help="auto (GPUs where there are some), cpu or cuda (default: auto)"

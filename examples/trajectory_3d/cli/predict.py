@@ -12,7 +12,7 @@ from examples.trajectory_3d.cli.entry import run
 from examples.trajectory_3d.cli.options import add_device, resolve_device
 from examples.trajectory_3d.cli.read_options import add_read_options, read_options
 from m.config import ConfigError
-from m.ray_cluster import LOCAL, address_type
+from m.ray_cluster import add_ray_option
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -104,14 +104,11 @@ def parser() -> argparse.ArgumentParser:
 
 def _add_many(made: argparse.ArgumentParser) -> None:
     group = made.add_argument_group("many files")
-    group.add_argument(
-        "--ray",
-        nargs="?",
-        type=address_type("name recordings before --ray"),
-        const=LOCAL,
-        metavar="ADDRESS",
-        help="do each file as a task of a Ray cluster (extra [ray]) whose machines see files and model under "
-        "the same paths: auto, HOST:PORT or ray://HOST:PORT; without ADDRESS, of a Ray started here",
+    add_ray_option(
+        group,
+        before="recordings",
+        use="do each file as a task of a Ray cluster (extra [ray]) whose machines see files and model under "
+        "the same paths",
     )
     group.add_argument(
         "--parts",

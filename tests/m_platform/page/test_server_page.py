@@ -6,40 +6,15 @@ import math
 import re
 from urllib.parse import urlsplit
 
-import httpx
 import numpy as np
 import pytest
 from headless import headless
-from page_server import KEY, offered_by_the_application, plane_behind_a_key
+from page_server import KEY
 from reference import small_model
 from serving import running, walk
 
 from m.inference_server import InferenceServer, RequestError
 from m.inference_server.host import Host
-
-
-@pytest.fixture(scope="module", autouse=True)
-def provider():
-    with offered_by_the_application():
-        yield
-
-
-@pytest.fixture(scope="module")
-def url():
-    with running(InferenceServer("trajectory-3d", device="cpu")) as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def guarded():
-    with plane_behind_a_key() as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def client(url):
-    with httpx.Client(base_url=url, timeout=20) as found:
-        yield found
 
 
 @pytest.fixture(scope="module")

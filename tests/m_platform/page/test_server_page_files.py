@@ -10,38 +10,11 @@ from urllib.parse import urlsplit
 import httpx
 import numpy as np
 import pytest
-from page_server import KEY, entry_point, offered_by_the_application, plane_behind_a_key
-from serving import running
+from page_server import KEY, entry_point
 
-from m.inference_server import InferenceServer
 from m.inference_server.page import examples as example_paths
 from m.inference_server.page.examples import ExamplePath, generic_examples, offered_examples
 from m.inference_server.page.files import page_files
-
-
-@pytest.fixture(scope="module", autouse=True)
-def provider():
-    with offered_by_the_application():
-        yield
-
-
-@pytest.fixture(scope="module")
-def url():
-    with running(InferenceServer("trajectory-3d", device="cpu")) as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def guarded():
-    with plane_behind_a_key() as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def client(url):
-    with httpx.Client(base_url=url, timeout=20) as found:
-        yield found
-
 
 # ---- routes ----
 
