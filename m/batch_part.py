@@ -15,16 +15,12 @@ class BatchPart:
     is drawn for all.
     """
 
-    def share(self, amount: Tensor) -> Tensor:
-        """An amount's mean over the parts, without gradient; what sums are divided by."""
-        return amount
-
-    def mean(self, values: Tensor, dim: tuple[int, ...] | None = None) -> Tensor:
-        """The part's contribution to the mean over all values (or over some axes) of all parts."""
-        return values.mean() if dim is None else values.mean(dim)
+    def mean(self, values: Tensor) -> Tensor:
+        """The part's contribution, [], to the mean over all values of all parts."""
+        return values.mean()
 
     def mean_of_parts(self, values: Tensor) -> Tensor:
-        """The mean itself of what each part has, without gradient, the same in all."""
+        """What each part has, averaged, without gradient, the same in all; sums are divided by it."""
         return values
 
     def rand(self, size: int, device: torch.device) -> Tensor:

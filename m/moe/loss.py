@@ -87,7 +87,7 @@ def _weighted_mean(nll: Tensor, scale: Tensor, beta: float, part: BatchPart) -> 
     if beta == 0:
         return part.mean(nll)
     weights = scale.detach() ** beta
-    return (nll * weights).sum() / part.share(weights.sum())
+    return (nll * weights).sum() / part.mean_of_parts(weights.sum())
 
 
 def _continuations(path: Tensor, tokens: Tensor, steps: int) -> Tensor:

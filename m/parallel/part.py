@@ -27,16 +27,10 @@ class ProcessPart(BatchPart):
         self._rank, self._size, self._group = rank, size, group
         self.generator = torch.Generator(device)
 
-    def share(self, amount: Tensor) -> Tensor:
-        """See `BatchPart.share`."""
-        return self.mean_of_parts(amount)
-
-    def mean(self, values: Tensor, dim: tuple[int, ...] | None = None) -> Tensor:
+    def mean(self, values: Tensor) -> Tensor:
         """See `BatchPart.mean`."""
-        if dim is not None:  # over axes that every part has as much of
-            return values.mean(dim)
         count = torch.tensor(float(values.numel()), device=values.device)
-        return values.sum() / self.share(count)
+        return values.sum() / self.mean_of_parts(count)
 
     def mean_of_parts(self, values: Tensor) -> Tensor:
         """See `BatchPart.mean_of_parts`."""

@@ -24,10 +24,10 @@ def load_balance_loss(
     """
     n_experts = probabilities.shape[-1]
     keep = valid.to(probabilities.dtype)[:, None]  # [N, 1]
-    count = part.share(keep.sum()).clamp_min(1.0)
+    count = part.mean_of_parts(keep.sum()).clamp_min(1.0)
     load = torch.zeros(n_experts, dtype=probabilities.dtype, device=probabilities.device)
     load.scatter_add_(0, experts.reshape(-1), keep.expand_as(experts).reshape(-1))
-    share = part.share(load) / (count * experts.shape[-1])
+    share = part.mean_of_parts(load) / (count * experts.shape[-1])
     importance = (probabilities * keep).sum(0) / count
     return n_experts * (share * importance).sum()
 
@@ -41,4 +41,4 @@ def z_loss(logits: Tensor, valid: Tensor, part: BatchPart = WHOLE) -> Tensor:
         part: what the tokens are of the batch.
     """
     keep = valid.to(logits.dtype)
-    return (logits.logsumexp(-1).square() * keep).sum() / part.share(keep.sum()).clamp_min(1.0)
+    return (logits.logsumexp(-1).square() * keep).sum() / part.mean_of_parts(keep.sum()).clamp_min(1.0)

@@ -29,10 +29,6 @@ class StateStore(Protocol):
         """What a user is told that the state lies in."""
         ...
 
-    def exists(self) -> bool:
-        """Whether a state is there."""
-        ...
-
     def save(self, state: dict[str, Any], step: int) -> None:
         """Keep a state from `m.training.state.capture_state`; it may be written while training goes on."""
         ...
@@ -225,10 +221,6 @@ class FileStates:
             parts=WholeParts(engine.device),
             engine=engine,
         )
-
-    def exists(self) -> bool:
-        """Whether a state is there."""
-        return self._shared.exists()
 
     def save(self, state: dict[str, Any], step: int) -> None:
         """Write it."""

@@ -101,10 +101,6 @@ class ShardedStates:
         self._rank = rank
         self._checkpoints = ShardedCheckpoints(path, is_main=engine.is_main, group=group)
 
-    def exists(self) -> bool:
-        """Whether a state of either kind is there."""
-        return bool(self._checkpoints.steps()) or self._file.exists()
-
     def save(self, state: dict[str, Any], step: int) -> None:
         """Begin to write; the state before is kept until this one is whole."""
         tensors = {f"model/{name}": self._parts.view(name, t) for name, t in state["model"].items()}
