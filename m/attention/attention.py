@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
+from m.attention.attend import attend
 from m.attention.cache import LayerCache
 from m.attention.config import AttentionConfig
 from m.attention.rope import rotate
@@ -79,9 +79,7 @@ class CausalSelfAttention(nn.Module):
                 raise ValueError("attention with a cache needs the tokens' positions and a mask")
             k, v = cache.update(positions, k, v)
             k, v = k.to(q.dtype), v.to(q.dtype)
-        attended = F.scaled_dot_product_attention(
-            q, k, v, attn_mask=mask, is_causal=mask is None, enable_gqa=self.kv_heads != self.n_heads
-        )
+        attended = attend(q, k, v, mask)
         output: Tensor = self.out(attended.transpose(1, 2).reshape(batch, length, -1))
         return output
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import torch
@@ -41,8 +42,8 @@ class Experts(nn.Module):
         super().__init__()
         self.config = config
         self.n_experts = n_experts
-        self.dispatcher: Dispatcher = LocalDispatcher(n_experts)
         width = config.hidden_dim * (2 if is_gated(config.activation) else 1)
+        self.dispatcher: Dispatcher = LocalDispatcher(n_experts, max(dim, width))
         self.w_in = nn.Parameter(torch.empty(n_experts, dim, width))
         self.w_out = nn.Parameter(torch.empty(n_experts, config.hidden_dim, dim))
         self._left: int | None = 0  # steps still tied; None: as the buffer says, which may wait for a device
@@ -96,13 +97,14 @@ class Experts(nn.Module):
         if self.config.kernel == "batched":
             return self._batched(tokens, experts, weights).to(tokens.dtype)
         dtype = autocast_type(tokens)
-        return self.dispatcher(tokens.to(dtype), experts, weights, self._networks).to(tokens.dtype)
+        networks = partial(self._networks, self.w_in.to(dtype), self.w_out.to(dtype))
+        return self.dispatcher(tokens.to(dtype), experts, weights, networks).to(tokens.dtype)
 
-    def _networks(self, rows: Tensor, counts: Tensor) -> Tensor:
+    def _networks(self, w_in: Tensor, w_out: Tensor, rows: Tensor, counts: Tensor) -> Tensor:
         """Experts on rows sorted by expert, ``[M, D] -> [M, D]``; see `Networks`."""
-        hidden = grouped_matmul(rows, self.w_in.to(rows.dtype), counts, self.config.kernel)
+        hidden = grouped_matmul(rows, w_in, counts, self.config.kernel)
         hidden = apply_activation(hidden, self.config.activation)  # [M, F]
-        return grouped_matmul(hidden, self.w_out.to(rows.dtype), counts, self.config.kernel)
+        return grouped_matmul(hidden, w_out, counts, self.config.kernel)
 
     def _as_one(self, tokens: Tensor, weights: Tensor) -> Tensor:
         """What equal experts give, from their mean."""

@@ -9,7 +9,9 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.distributed import ProcessGroup
 
-from m.experts.dispatch import Networks, combine, dispatch, row_multiple, sort_by_expert, take_rows
+from m.experts.dispatch import Networks
+from m.experts.plan import dispatch, row_multiple
+from m.experts.rows import combine, sort_by_expert, unsort
 
 
 class AllToAllDispatcher:
@@ -48,7 +50,7 @@ class AllToAllDispatcher:
         rows = row_multiple(len(expert), len(local), arrived.dtype, arrived.device)
         plan = dispatch(expert[:, None], len(local), rows)
         results = networks(sort_by_expert(arrived, plan), plan.counts)
-        return take_rows(results, plan.inverse, plan.order, lost=plan.filling)
+        return unsort(results, plan)
 
 
 class _Exchange(torch.autograd.Function):

@@ -20,7 +20,7 @@ from m.training.ema import Ema
 from m.training.engine import Engine, LocalEngine
 from m.training.errors import NonFiniteLossError
 from m.training.interfaces import Batch, BatchMetrics, BatchSource, Evaluate, TrainableModel
-from m.training.memory import return_freed_memory
+from m.training.memory import exceeds_kept, keep_freed_memory, return_freed_memory
 from m.training.meter import StepMeter
 from m.training.optimizer import build_optimizer, set_learning_rate
 from m.training.precision import choose_precision
@@ -84,6 +84,8 @@ class Trainer:
         self.config = config
         if config.activation_checkpointing:
             _save_memory(self.engine.model)
+        elif exceeds_kept(self.engine.model):
+            keep_freed_memory()
         self.output_dir = Path(output_dir)
         self.precision = choose_precision(config.precision, self.device)
         self.progress = Progress()

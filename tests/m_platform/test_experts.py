@@ -10,8 +10,9 @@ from reference import naive_experts
 
 from m.experts import Experts, ExpertsConfig, FeedForward, grouped_matmul
 from m.experts import experts as experts_module
-from m.experts.dispatch import combine, dispatch, sort_by_expert
 from m.experts.matmul import grouped_mm_obstacle
+from m.experts.plan import dispatch
+from m.experts.rows import combine, sort_by_expert
 from m.moe.layer import MoELayer
 from m.routing import RouterConfig
 
