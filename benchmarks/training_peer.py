@@ -130,14 +130,14 @@ def main() -> None:
             if turn < command.warmup:
                 contestant.speeds.clear()
                 contestant.shares.clear()
-    speeds = {each.name: statistics.median(each.speeds) for each in found}
+    speeds = {each.name: statistics.harmonic_mean(each.speeds) for each in found}
     best = max(value for name, value in speeds.items() if name.startswith("transformers"))
     print(f"{experiment.name}, {precision.name}, {torch.get_num_threads()} threads")
     heads = f"{'GFLOP a step':>12s} {'windows/s':>10s} {'GFLOP/s':>8s} {'of the product':>14s} {'ratio':>6s}"
     print(f"{'':24s} {heads}")
     rows = []
     for each in found:
-        speed, share = speeds[each.name], statistics.median(each.shares)
+        speed, share = speeds[each.name], statistics.harmonic_mean(each.shares)
         windows = experiment.training.batch_size * speed / each.work
         print(
             f"{each.name:24s} {each.work / 1e9:12.1f} {windows:10,.0f} {speed / 1e9:8.0f} {share:14.0%} "

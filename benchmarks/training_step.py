@@ -83,7 +83,7 @@ def read_command(description: str | None, *, steps: int) -> StepCommand:
     parser.add_argument("--warmup", type=int, default=3)
     parser.add_argument("--threads", type=int, default=None)
     parser.add_argument("overrides", nargs="*", help="key=value")
-    arguments = parser.parse_args()
+    arguments = parser.parse_intermixed_args()
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
     experiment = load_config(ExperimentConfig, arguments.config, [UNTIED, *arguments.overrides])

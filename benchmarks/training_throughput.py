@@ -5,8 +5,10 @@
 The whole loop is timed as users run it: data, forward, backward, clipping, optimizer, metrics. Useful
 work is counted as 3 forward passes a step (backward costs two), matrix products only; masked attention
 pairs count, recomputation would not. The limit is the speed of large square products in the type that
-training computes in. It is measured again after every step, and the share is the median over steps:
-shared machines drift, and a figure from one moment would flatter or slander the other.
+training computes in. It is measured again after every step, since shared machines drift, and a figure from
+one moment would flatter or slander the other. Windows and operations are divided by the seconds of all steps
+together: a few steps in every ten refresh an optimizer's bases or make a block of data, and a median would
+not see them.
 """
 
 from __future__ import annotations
@@ -96,16 +98,19 @@ def main() -> None:
     windows, gemm = speeds.windows[command.warmup :], speeds.gemm[command.warmup :]
     size = model_size(experiment.model)
     work = 3 * size.forward_flops(experiment.dataset.sequence_length) / 1e9
-    share = statistics.median(w * work / g for w, g in zip(windows, gemm, strict=True))
-    speed, limit = statistics.median(windows), statistics.median(gemm)
+    speed, limit = statistics.harmonic_mean(windows), statistics.median(gemm)
+    share = len(windows) * work / sum(g / w for w, g in zip(windows, gemm, strict=True))
     print(f"{experiment.name}: {size.total_parameters:,} parameters, {size.active_parameters:,} active")
     print(f"precision {precision.name}: {precision.reason}")
     print(
         f"{precision.name} product of {GEMM_SIZE} x {GEMM_SIZE}: {limit:.0f} GFLOP/s, "
         f"{min(gemm):.0f} to {max(gemm):.0f}"
     )
-    print(f"training: {speed:.1f} windows/s of {experiment.dataset.sequence_length} points")
-    print(f"useful work: {speed * work:.0f} GFLOP/s; {share:.0%} of the product (median over steps)")
+    print(
+        f"training: {speed:.1f} windows/s of {experiment.dataset.sequence_length} points "
+        f"(median step {statistics.median(windows):.1f})"
+    )
+    print(f"useful work: {speed * work:.0f} GFLOP/s; {share:.0%} of the product")
     print_json(
         "training_throughput",
         {

@@ -216,6 +216,7 @@ def _training(info: RunInfo) -> list[tuple[str, object]]:
         ("speed", None if speed is None else f"{speed:.4g} windows/s"),
         ("device", text_at(info.summary, "device")),
         ("precision", f"{precision} ({reason})" if precision and reason else precision),
+        ("compiled", text_at(info.summary, "compiled_reason") if info.summary.get("compiled") else None),
         ("machine", text_at(info.summary, "machine")),
         ("started", text_at(info.summary, "started")),
     ]

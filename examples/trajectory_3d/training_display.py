@@ -48,6 +48,14 @@ def clock(seconds: float | None) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
+def _computation(record: StartRecord) -> str:
+    """Number format, and whether there is something to compile first."""
+    compiled = (
+        f", compiled ({record.compiled_reason}; the first step takes longer)" if record.compiled else ""
+    )
+    return f"{record.precision} ({record.precision_reason}){compiled}"
+
+
 def load_bars(shares: list[float]) -> str:
     """One block character an expert; the full block is twice the even share or more."""
     top = len(_BLOCKS) - 1
@@ -74,7 +82,7 @@ class LineDisplay(Callback):
         self._print(
             f"{'resuming at' if record.resumed else 'training from'} step {record.step} of "
             f"{record.max_steps}: {record.parameters:,} parameters on {record.device}, "
-            f"{record.precision} ({record.precision_reason})"
+            f"{_computation(record)}"
         )
         for change in record.changed:
             self._print(f"changed since: {change}")
@@ -141,7 +149,7 @@ class LiveDisplay(Callback):
         self._max_steps = record.max_steps
         self._console.print(
             f"{'Resuming' if record.resumed else 'Training'}: {record.parameters:,} parameters on "
-            f"{record.device}, {record.precision} ({record.precision_reason}) -> {record.output_dir}",
+            f"{record.device}, {_computation(record)} -> {record.output_dir}",
             highlight=False,
         )
         for change in record.changed:

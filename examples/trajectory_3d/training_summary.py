@@ -48,6 +48,8 @@ class SummaryWriter(Callback):
             "device": record.device,
             "precision": record.precision,
             "precision_reason": record.precision_reason,
+            "compiled": record.compiled,
+            "compiled_reason": record.compiled_reason,
             "model": describe_model(experiment.model, experiment.dataset.sequence_length),
             "dataset": to_dict(experiment.dataset),
             **describe(experiment),

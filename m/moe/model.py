@@ -289,6 +289,10 @@ class MoESequenceRegressor(nn.Module):
                 kinds |= {f"{prefix}.{name}": kind for name, _ in module.named_parameters()}
         return kinds
 
+    def uncompiled_parts(self) -> list[nn.Module]:
+        """What a compiler should leave as it is: dispatch, whose shapes depend on where tokens are sent."""
+        return [module for module in self.modules() if isinstance(module, Experts)]
+
     @property
     def dtype(self) -> torch.dtype:
         """Type of the weights."""

@@ -67,6 +67,7 @@ class ParallelEngine:
         ConfigError: the model cannot be split so.
     """
 
+    compile_refusal: str | None = "several processes train uncompiled"
     signals_repeat = True  # launchers pass on what the terminal has sent to the processes already
 
     def __init__(self, model: nn.Module, config: ParallelConfig, world: World) -> None:
@@ -99,6 +100,10 @@ class ParallelEngine:
 
     def _names_of_experts(self) -> list[str]:
         return [f"{name}.{weight}" for name, _ in stacked_experts(self.model) for weight in ("w_in", "w_out")]
+
+    def compile(self) -> None:
+        """Refuse; see `Engine.compile`."""
+        raise ValueError(self.compile_refusal)
 
     def loss(self, batch: Batch, *, last: bool) -> LossOutput:
         """See `Engine.loss`."""

@@ -36,6 +36,9 @@ class TrainingConfig:
             keeping it: a third more operations, and memory for one block in place of all (Chen et al. 2016,
             arXiv 1604.06174). The gradients are the same.
         precision: "auto" takes bf16 autocast where the hardware multiplies bf16, else fp32.
+        compile: "auto" compiles the loss by ``torch.compile`` in runs long enough to pay for it, on a
+            processor with a C++ compiler and in one process; "always" or "never". Results differ in the last
+            bits.
         ema_decay: decay of the running mean of the weights that is evaluated and shipped; 0 is off.
         checkpoint_interval: optimizer steps between writes of the full training state.
         log_interval: optimizer steps averaged into one step record.
@@ -63,6 +66,7 @@ class TrainingConfig:
     accumulation_steps: int = 1
     activation_checkpointing: bool = False
     precision: Literal["auto", "fp32", "bf16"] = "auto"
+    compile: Literal["auto", "always", "never"] = "auto"
     ema_decay: float = 0.0
     checkpoint_interval: int = 500
     log_interval: int = 10
@@ -104,6 +108,7 @@ class TrainingConfig:
             "optimizer": ("adamw", "soap"),
             "schedule": ("cosine", "constant"),
             "precision": ("auto", "fp32", "bf16"),
+            "compile": ("auto", "always", "never"),
             "best_mode": ("min", "max"),
         }
         for name, allowed in choices.items():

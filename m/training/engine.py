@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -54,12 +54,22 @@ class Engine(Protocol):
         is_main: whether this is the process that evaluates, writes models and reports.
         processes: how many there are.
         signals_repeat: whether a second signal to stop may be the first one again.
+        compile_refusal: why `compile` cannot be called, or None.
     """
 
     model: nn.Module
     is_main: bool
     processes: int
     signals_repeat: bool
+    compile_refusal: str | None
+
+    def compile(self) -> None:
+        """Let the loss be compiled when it is first asked for.
+
+        Raises:
+            ValueError: `compile_refusal` says why not.
+        """
+        ...
 
     def loss(self, batch: Batch, *, last: bool) -> LossOutput:
         """Loss of this process's part of a micro-batch.
@@ -134,10 +144,20 @@ class LocalEngine:
     is_main = True
     processes = 1
     signals_repeat = False
+    compile_refusal: str | None = None
 
     def __init__(self, model: nn.Module, device: torch.device) -> None:
         self.model = model
         self.device = device
+        self._compiled: Callable[[Batch], LossOutput] | None = None
+
+    def compile(self) -> None:
+        """See `Engine.compile`; a model may name `uncompiled_parts`, whose work depends on numbers."""
+        parts = getattr(self.model, "uncompiled_parts", tuple)
+        for part in parts():
+            part.forward = torch.compiler.disable(part.forward)  # type: ignore[no-untyped-call]
+        # Random numbers are drawn as without compiling, so that runs differ in the last bits alone.
+        self._compiled = torch.compile(trainable(self.model).loss, options={"fallback_random": True})
 
     def loss(self, batch: Batch, *, last: bool) -> LossOutput:
         """See `Engine.loss`.
@@ -146,9 +166,7 @@ class LocalEngine:
             TypeError: the model is no `TrainableModel`.
         """
         del last
-        if not isinstance(self.model, TrainableModel):
-            raise TypeError(f"{type(self.model).__name__} lacks loss, update_routers or parameter_kinds")
-        return self.model.loss(batch)
+        return self._compiled(batch) if self._compiled else trainable(self.model).loss(batch)
 
     def finish_gradients(self, clip_norm: float) -> Tensor:
         """See `Engine.finish_gradients`."""
@@ -202,6 +220,17 @@ class LocalEngine:
     def states(self, folder: Path) -> StateStore:
         """One file."""
         return FileStates(folder / STATE_NAME, self)
+
+
+def trainable(model: nn.Module) -> TrainableModel:
+    """The model, as what it is.
+
+    Raises:
+        TypeError: it is none.
+    """
+    if not isinstance(model, TrainableModel):
+        raise TypeError(f"{type(model).__name__} lacks loss, update_routers or parameter_kinds")
+    return model
 
 
 class FileStates:

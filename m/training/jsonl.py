@@ -40,6 +40,8 @@ class JsonlLogger(Callback):
             "device": record.device,
             "precision": record.precision,
             "precision_reason": record.precision_reason,
+            "compiled": record.compiled,
+            "compiled_reason": record.compiled_reason,
             "parameters": record.parameters,
         }
         self._append({"event": "start", **fields})

@@ -22,6 +22,8 @@ class StartRecord:
         precision_reason: why `precision` was chosen.
         parameters: number of trainable numbers in the model.
         processes: that train it together.
+        compiled: whether the loss is compiled, which makes the first step a long one.
+        compiled_reason: why, or why not.
     """
 
     step: int
@@ -35,6 +37,8 @@ class StartRecord:
     output_dir: Path
     config: TrainingConfig
     processes: int = 1
+    compiled: bool = False
+    compiled_reason: str = ""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

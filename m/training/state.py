@@ -16,7 +16,7 @@ from m.training.optimizer import load_optimizer_state, optimizer_state
 
 # Changing one of these would give other batches at the position where the run goes on.
 _STREAM_OPTIONS = ("batch_size", "accumulation_steps", "seed")
-_ADDED_OPTIONS = {"optimizer": "adamw"}  # what runs did whose state does not say
+_ADDED_OPTIONS = {"optimizer": "adamw", "compile": "never"}  # what runs did whose state does not say
 
 
 @dataclasses.dataclass(kw_only=True)

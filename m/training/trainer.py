@@ -15,6 +15,7 @@ from torch import nn
 from m.checkpoint.io import save_checkpoint
 from m.checkpoint.payload import model_payload
 from m.training.callbacks import Callback, CallbackList
+from m.training.compilation import choose_compilation, compiler_obstacle
 from m.training.config import TrainingConfig
 from m.training.ema import Ema
 from m.training.engine import Engine, LocalEngine
@@ -60,7 +61,7 @@ class Trainer:
     Raises:
         TypeError: the model lacks a method of `TrainableModel`.
         ValueError: parameter kinds are missing or unknown, or ``config.activation_checkpointing`` asks for
-            what the model does not offer.
+            what the model does not offer, or ``config.compile`` for what cannot be had here.
     """
 
     def __init__(
@@ -88,6 +89,11 @@ class Trainer:
             keep_freed_memory()
         self.output_dir = Path(output_dir)
         self.precision = choose_precision(config.precision, self.device)
+        self.compilation = choose_compilation(
+            config, self.device, self.engine.compile_refusal, compiler_obstacle
+        )
+        if self.compilation.on:
+            self.engine.compile()
         self.progress = Progress()
         self._data = data
         self._evaluate_model = evaluate
@@ -340,6 +346,8 @@ class Trainer:
             device=str(self.device),
             precision=self.precision.name,
             precision_reason=self.precision.reason,
+            compiled=self.compilation.on,
+            compiled_reason=self.compilation.reason,
             parameters=sum(p.numel() for p in self.model.parameters() if p.requires_grad),
             processes=self.engine.processes,
             output_dir=self.output_dir,

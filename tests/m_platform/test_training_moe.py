@@ -121,3 +121,23 @@ def test_recomputed_activations_are_not_kept():
 def test_a_model_that_cannot_recompute_is_refused(tmp_path):
     with pytest.raises(ValueError, match="activation_checkpointing is on, but TinyModel has no attribute"):
         Trainer(TinyModel(), stream, config(activation_checkpointing=True), output_dir=tmp_path)
+
+
+def test_a_compiled_loss_trains_as_one_that_is_not_with_the_same_random_draws(tmp_path):
+    for choice in ("never", "always"):
+        run(tmp_path / choice, kind="topk", compile=choice, max_steps=4)
+    plain, compiled = (
+        load_checkpoint(tmp_path / name / "final_model.pt")["model"] for name in ("never", "always")
+    )
+    for name, weights in plain.items():
+        # Adam makes steps of noise where gradients are next to nothing, so single weights may differ more.
+        assert (compiled[name] - weights).norm() <= 1e-4 * weights.norm() + 1e-6, name
+    assert any(not torch.equal(compiled[name], weights) for name, weights in plain.items())  # it was another
+
+
+@pytest.mark.slow
+def test_resume_of_a_compiled_run_is_exact_with_dropout(tmp_path):
+    run(tmp_path / "straight", kind="topk", compile="always")
+    assert run(tmp_path / "split", kind="topk", compile="always", callbacks=[StopAt(3)]).step == 3
+    run(tmp_path / "split", kind="topk", compile="always", resume=True)
+    assert_same(state_of(tmp_path / "split"), state_of(tmp_path / "straight"))
