@@ -10,8 +10,8 @@ from torch import Tensor
 
 from m.training.config import TrainingConfig
 
-# A loss takes half a minute to compile and saves 7 % of a step of 1,024 windows of the small configuration, so
-# that 3,000 of these pay for it. Steps of few windows gain nothing, and are over sooner.
+# A loss takes half a minute to compile and saves 7 % of a step of 1,024 windows of the small configuration,
+# so that 3,000 of these pay for it. Steps of few windows gain nothing, and are over sooner.
 _FEWEST_STEPS = 10_000
 
 

@@ -33,6 +33,8 @@ def keep_freed_memory() -> bool:
     page, zeroed. Weights in bf16, gradients and activations of a large model are such blocks, and come and go
     at every step: more than a third of a step of the large configuration was spent on fresh pages.
 
+    In the first rounds small blocks may come to lie between the large ones, so that a few more are needed.
+
     Returns:
         Whether this system's memory management could be told so.
     """

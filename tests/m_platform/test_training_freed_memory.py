@@ -23,8 +23,8 @@ for tell in TELL:
     assert tell()
 def faults():
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-for _ in range(2):
-    torch.ones({BLOCK} << 18)  # whatever is kept from here on
+for _ in range(20):  # small blocks come to lie between large ones, a few times
+    torch.ones({BLOCK} << 18)
 before = faults()
 for _ in range({ROUNDS}):
     torch.ones({BLOCK} << 18)
