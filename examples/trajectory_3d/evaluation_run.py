@@ -264,7 +264,7 @@ class Writing:
             details["no windows of"] = ", ".join(result.absent_types)
         details |= {f"no scores of {name}": reason for name, reason in result.failed.items()}
         makers = self._attempt(
-            "pictures and page", lambda: _picture_makers(self._evaluated, self._folder, details)
+            "pictures and page", lambda: picture_makers(self._evaluated, self._folder, details)
         )
         for name, make in (makers or {}).items():
             self._attempt(name, make)
@@ -308,11 +308,11 @@ def write_pictures(evaluated: Evaluated, folder: Path, details: Mapping[str, str
     ``report.html``; ``coverage_per_step.png`` and ``rank_histogram.png`` when a forecaster states intervals
     or a distribution; ``expert_specialisation.png`` and ``expert_worth.png`` for a model with experts.
     """
-    made = [make() for make in _picture_makers(evaluated, folder, details).values()]
+    made = [make() for make in picture_makers(evaluated, folder, details).values()]
     return [path for path in made if path is not None]
 
 
-def _picture_makers(
+def picture_makers(
     evaluated: Evaluated, folder: Path, details: Mapping[str, str]
 ) -> dict[str, Callable[[], Path | None]]:
     """File name -> what writes it and returns its path, or None where there is nothing to show."""
