@@ -5,6 +5,7 @@
 For contexts of 64 and 512 points, horizons of 16 and 128 and batches of 1, 32 and 256:
 
 - ``eager``: `model.forecast` of a shipped model, from NumPy points to a mean;
+- ``compiled``: the same by ``torch.compile``, whose compiling is not counted;
 - ``onnx``: the same model exported, by the engine that serves;
 - ``by one``: `model.forecast` asked for one point at a time, each appended to the context: what a head of
   several steps saves;
@@ -19,6 +20,7 @@ The contestants take turns within a case; medians are compared. Cases that one o
 from __future__ import annotations
 
 import argparse
+import copy
 import statistics
 import tempfile
 import time
@@ -47,6 +49,7 @@ from m.runtime.model import load_exported
 CONFIG = Path("examples/trajectory_3d/configs/small_3d_moe.yaml")
 CONTEXTS, HORIZONS, BATCHES = (64, 512), (16, 128), (1, 32, 256)
 CLASSICAL = {"ridge": "ridge autoregression", "combination": "classical combination"}
+COMPILED = "compiled"
 _LEAST, _MOST, _SECONDS = 5, 60, 3.0
 
 Ask = Callable[[Array, int], Any]
@@ -62,6 +65,16 @@ def one_at_a_time(model: MoESequenceRegressor) -> Ask:
         return path[..., -horizon:, :]
 
     return ask
+
+
+def compile_forward(model: MoESequenceRegressor) -> MoESequenceRegressor:
+    """A copy whose passes are compiled, but for what the training loop leaves out too."""
+    torch._dynamo.config.recompile_limit = 64  # a program for each number of tokens and paths
+    copied = copy.deepcopy(model)
+    for part in copied.uncompiled_parts():
+        part.forward = torch.compiler.disable(part.forward)  # type: ignore[no-untyped-call]
+    copied.compile()
+    return copied
 
 
 class Generator(nn.Module):
@@ -99,10 +112,12 @@ def contestants(name: str, folder: Path) -> dict[str, Ask]:
     """Everybody, by the name of a column."""
     model = load(name)
     export_model(model, "onnx", folder)
+    compiled = compile_forward(model)
     serve = ask_exported(load_exported(folder, threads=torch.get_num_threads()))
     experiment = load_config(ExperimentConfig, CONFIG)
     found: dict[str, Ask] = {
         "eager": lambda context, horizon: model.forecast(context, horizon).mean,
+        COMPILED: lambda context, horizon: compiled.forecast(context, horizon).mean,
         "onnx": lambda context, horizon: serve(context, horizon, ()),
         "by one": one_at_a_time(model),
     }
@@ -116,6 +131,7 @@ def contestants(name: str, folder: Path) -> dict[str, Ask]:
 def measure(asks: dict[str, Ask], context: Array, horizon: int, patience: float) -> dict[str, float | None]:
     """Median milliseconds of each, None where once takes too long."""
     once: dict[str, float] = {}
+    asks[COMPILED](context, horizon)  # compiles
     for name, ask in asks.items():
         began = time.perf_counter()
         ask(context, horizon)
