@@ -2,9 +2,9 @@
 
     uv run python -m benchmarks.roll_out
 
-A model of the small configuration's width with a token for each point, untrained (speed does not ask what was
-learned), that keeps its anchor while it rolls on (``anchor.rolling: held``). For contexts of 64 and 512 points
-and horizons of 16 and 128, a head of P = 1 or 16 points continues a path
+A model of the small configuration's width with a token for each point, untrained (speed does not ask what
+was learned), that keeps its anchor while it rolls on (``anchor.rolling: held``). For contexts of 64 and 512
+points and horizons of 16 and 128, a head of P = 1 or 16 points continues a path
 
 - ``cached``: as `model.forecast` does, each new point read once;
 - ``anew``: without a cache, all points read again for every block. Both give the same points.
