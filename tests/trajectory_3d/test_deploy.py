@@ -230,6 +230,9 @@ def test_kubernetes_manifests_fit_together(deployed):
     options = [argument.partition("=")[0] for argument in container["args"]]
     helped = alone(deployed.folder, "start_server.py", "--help").stdout
     assert all(option in helped for option in options)
+    # A session lives in one pod's memory, for ten minutes after its last push.
+    assert workload["spec"]["replicas"] == 1 or service["spec"]["sessionAffinity"] == "ClientIP"
+    assert service["spec"]["sessionAffinityConfig"]["clientIP"]["timeoutSeconds"] >= 600
     patience = sum(float(argument.split("=")[1]) for argument in container["args"] if "seconds" in argument)
     assert pod["spec"]["terminationGracePeriodSeconds"] > patience
 
