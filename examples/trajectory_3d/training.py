@@ -127,7 +127,7 @@ def check_share(experiment: ExperimentConfig, processes: int) -> None:
     """Refuse what so many processes cannot share.
 
     Raises:
-        ConfigError: a batch, a set of experts or an optimizer that cannot be split.
+        ConfigError: a batch, a set of experts or an optimizer that cannot be split, or a compiled loss.
     """
     parallel, training, router = experiment.parallel, experiment.training, experiment.model.router
     if processes % parallel.expert:
@@ -148,6 +148,8 @@ def check_share(experiment: ExperimentConfig, processes: int) -> None:
             "training.optimizer soap turns whole matrices, and parallel fsdp splits them; use parallel ddp "
             "(with parallel.expert, if experts are to be split) or training.optimizer=adamw"
         )
+    if processes > 1 and training.compile == "always":
+        raise ConfigError("training.compile=always is for one process; use auto or never with several")
 
 
 def _monitor(

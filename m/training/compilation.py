@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
+import os
 from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
+from m.config import ConfigError
 from m.training.config import TrainingConfig
 
 # A loss takes half a minute to compile and saves 7 % of a step of 1,024 windows of the small configuration,
@@ -35,7 +38,7 @@ def choose_compilation(
         probe: why nothing can be compiled on this machine, or None; asked last, since it takes seconds.
 
     Raises:
-        ValueError: compiling is demanded where it cannot be.
+        ConfigError: compiling is demanded where it cannot be.
     """
     if config.compile == "never":
         return Compilation(False, "as configured")
@@ -51,17 +54,25 @@ def choose_compilation(
         long = f"pays in {config.max_steps} steps"
         return Compilation(True, "as configured" if config.compile == "always" else long)
     if config.compile == "always":
-        raise ValueError(f"training.compile is 'always', but {obstacle}; use 'auto' or 'never'")
+        raise ConfigError(f"training.compile is 'always', but {obstacle}; use 'auto' or 'never'")
     return Compilation(False, obstacle)
 
 
 def compiler_obstacle() -> str | None:
     """Why ``torch.compile`` does not work on this processor, found out by compiling something small."""
+    quiet_compiler()
     try:
         torch.compile(_something_small)(torch.ones(64))
     except Exception as error:
         return f"torch.compile fails here: {str(error).strip().splitlines()[0]}"
     return None
+
+
+def quiet_compiler() -> None:
+    """Let the compiler keep to itself what it tells developers, unless they asked (``TORCH_LOGS``)."""
+    if "TORCH_LOGS" not in os.environ:
+        for name in ("torch._dynamo", "torch._inductor", "torch.utils.cpp_extension"):
+            logging.getLogger(name).setLevel(logging.ERROR)
 
 
 def _something_small(x: Tensor) -> Tensor:

@@ -61,7 +61,8 @@ class Trainer:
     Raises:
         TypeError: the model lacks a method of `TrainableModel`.
         ValueError: parameter kinds are missing or unknown, or ``config.activation_checkpointing`` asks for
-            what the model does not offer, or ``config.compile`` for what cannot be had here.
+            what the model does not offer.
+        ConfigError: ``config.compile`` demands what cannot be had here.
     """
 
     def __init__(

@@ -6,6 +6,7 @@ import pytest
 import torch
 from training_helpers import TinyModel, config, stream
 
+from m.config import ConfigError
 from m.parallel.engine import ParallelEngine
 from m.training import Trainer, compilation, trainer
 from m.training.compilation import choose_compilation, compiler_obstacle
@@ -58,7 +59,7 @@ def test_short_runs_do_not_try_the_compiler():
     ],
 )
 def test_compiling_that_is_demanded_in_vain_is_an_error(options, refusal, probe, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ConfigError, match=message):
         choose_compilation(config(compile="always", **options), CPU, refusal, probe)
 
 
