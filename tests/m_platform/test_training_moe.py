@@ -123,6 +123,7 @@ def test_a_model_that_cannot_recompute_is_refused(tmp_path):
         Trainer(TinyModel(), stream, config(activation_checkpointing=True), output_dir=tmp_path)
 
 
+@pytest.mark.slow
 def test_a_compiled_loss_trains_as_one_that_is_not_with_the_same_random_draws(tmp_path):
     for choice in ("never", "always"):
         run(tmp_path / choice, kind="topk", compile=choice, max_steps=4)
