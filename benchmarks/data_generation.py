@@ -29,6 +29,7 @@ import numpy as np
 import scipy
 import torch
 
+from benchmarks.timing import call_seconds
 from examples.trajectory_3d import datasets
 from examples.trajectory_3d.dataset_config import DatasetConfig
 from examples.trajectory_3d.datasets import stream_batches
@@ -39,12 +40,7 @@ from examples.trajectory_3d.motions.mixture import MotionMixture
 def best_seconds(work: Callable[[], object], repeats: int) -> float:
     """Shortest of several timings, after one run that is not counted."""
     work()
-    timings = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        work()
-        timings.append(time.perf_counter() - start)
-    return min(timings)
+    return min(call_seconds(work, repeats))
 
 
 def measure_types(config: DatasetConfig, repeats: int) -> dict[str, float]:

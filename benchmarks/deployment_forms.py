@@ -31,6 +31,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.report import print_json
+from benchmarks.timing import call_seconds
 from examples.trajectory_3d.deploy import EXPORTED, Deployment, Optimize, deploy
 from examples.trajectory_3d.deployment.expected import Ask, ask_exported, ask_model
 from examples.trajectory_3d.model_discovery import named_model
@@ -103,14 +104,9 @@ def _ready(url: str) -> bool:
         return False
 
 
-def median_ms(call: Callable[[], Any], calls: int) -> list[float]:
-    """Milliseconds of each call."""
-    found = []
-    for _ in range(calls):
-        begun = time.perf_counter()
-        call()
-        found.append(1e3 * (time.perf_counter() - begun))
-    return found
+def call_milliseconds(call: Callable[[], Any], calls: int) -> list[float]:
+    """Of each call."""
+    return [1e3 * seconds for seconds in call_seconds(call, calls)]
 
 
 def time_forecasts(asks: dict[str, Ask], context: Array, results: dict[str, Measured]) -> None:
@@ -120,7 +116,7 @@ def time_forecasts(asks: dict[str, Ask], context: Array, results: dict[str, Meas
         times: dict[str, list[float]] = {name: [] for name in asks}
         for turn in range(_ROUNDS + 1):
             for name, ask in asks.items():
-                found = median_ms(partial(ask, piece, HORIZON, ()), _CALLS)
+                found = call_milliseconds(partial(ask, piece, HORIZON, ()), _CALLS)
                 times[name] += found if turn else []  # the first turn warms up
         for name, found in times.items():
             results[name].forecast_ms[batch] = statistics.median(found)
@@ -138,7 +134,7 @@ def time_server(folder: Path, context: Array, threads: int, measured: Measured) 
                 for batch in BATCHES:
                     points = (context[0] if batch == 1 else context[:batch]).tolist()
                     body = json.dumps({"points": points, "horizon": HORIZON})
-                    times = median_ms(partial(_ask, client, body), _HTTP_CALLS)
+                    times = call_milliseconds(partial(_ask, client, body), _HTTP_CALLS)
                     measured.http_ms[batch] = statistics.median(times[_HTTP_CALLS // 4 :])
             measured.peak_mb = _peak_megabytes(process)
     measured.cold_start = statistics.median(starts)

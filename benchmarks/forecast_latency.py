@@ -45,6 +45,7 @@ from m.config import load_config
 from m.export import export_model
 from m.moe import MoESequenceRegressor
 from m.runtime.model import load_exported
+from m.training.compilation import exempt_parts
 
 CONFIG = Path("examples/trajectory_3d/configs/small_3d_moe.yaml")
 CONTEXTS, HORIZONS, BATCHES = (64, 512), (16, 128), (1, 32, 256)
@@ -71,8 +72,7 @@ def compile_forward(model: MoESequenceRegressor) -> MoESequenceRegressor:
     """A copy whose passes are compiled, but for what the training loop leaves out too."""
     torch._dynamo.config.recompile_limit = 64  # a program for each number of tokens and paths
     copied = copy.deepcopy(model)
-    for part in copied.uncompiled_parts():
-        part.forward = torch.compiler.disable(part.forward)  # type: ignore[no-untyped-call]
+    exempt_parts(copied)
     copied.compile()
     return copied
 

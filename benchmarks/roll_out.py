@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import argparse
 import statistics
-import time
 from collections.abc import Callable
 
 import numpy as np
@@ -25,6 +24,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.report import print_json
+from benchmarks.timing import call_seconds
 from m.attention import AttentionConfig
 from m.experts import ExpertsConfig
 from m.heads import HeadConfig
@@ -71,12 +71,7 @@ def anew(model: MoESequenceRegressor, context: Tensor, horizon: int) -> Tensor:
 def milliseconds(action: Callable[[], object]) -> float:
     """Median of some calls after one that warms up."""
     action()
-    taken = []
-    for _ in range(_REPEATS):
-        began = time.perf_counter()
-        action()
-        taken.append(time.perf_counter() - began)
-    return 1e3 * statistics.median(taken)
+    return 1e3 * statistics.median(call_seconds(action, _REPEATS))
 
 
 def compare(steps: int, length: int, horizon: int) -> dict[str, float]:

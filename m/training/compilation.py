@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from m.config import ConfigError
 from m.training.config import TrainingConfig
@@ -60,19 +60,26 @@ def choose_compilation(
 
 def compiler_obstacle() -> str | None:
     """Why ``torch.compile`` does not work on this processor, found out by compiling something small."""
-    quiet_compiler()
+    _quiet_compiler()
     try:
         torch.compile(_something_small)(torch.ones(64))
-    except Exception as error:
+    except (RuntimeError, OSError, ImportError) as error:  # of compilers, of what they run and load
         return f"torch.compile fails here: {str(error).strip().splitlines()[0]}"
     return None
 
 
-def quiet_compiler() -> None:
+def _quiet_compiler() -> None:
     """Let the compiler keep to itself what it tells developers, unless they asked (``TORCH_LOGS``)."""
     if "TORCH_LOGS" not in os.environ:
         for name in ("torch._dynamo", "torch._inductor", "torch.utils.cpp_extension"):
             logging.getLogger(name).setLevel(logging.ERROR)
+
+
+def exempt_parts(model: nn.Module) -> None:
+    """Keep the compiler out of a model's `uncompiled_parts`, whose work depends on numbers."""
+    parts = getattr(model, "uncompiled_parts", tuple)
+    for part in parts():
+        part.forward = torch.compiler.disable(part.forward)  # type: ignore[no-untyped-call]
 
 
 def _something_small(x: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from m.checkpoint.io import load_checkpoint, save_checkpoint
+from m.training.compilation import exempt_parts
 from m.training.ema import Ema
 from m.training.interfaces import Batch, LossOutput, TrainableModel
 from m.training.random_state import capture_random, restore_random, seed_all
@@ -152,10 +153,8 @@ class LocalEngine:
         self._compiled: Callable[[Batch], LossOutput] | None = None
 
     def compile(self) -> None:
-        """See `Engine.compile`; a model may name `uncompiled_parts`, whose work depends on numbers."""
-        parts = getattr(self.model, "uncompiled_parts", tuple)
-        for part in parts():
-            part.forward = torch.compiler.disable(part.forward)  # type: ignore[no-untyped-call]
+        """See `Engine.compile`; a model may name `uncompiled_parts`."""
+        exempt_parts(self.model)
         # Random numbers are drawn as without compiling, so that runs differ in the last bits alone.
         self._compiled = torch.compile(trainable(self.model).loss, options={"fallback_random": True})
 

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from m.experts import Experts
 from m.moe import ModelConfig, MoESequenceRegressor
 from m.moe.config import AnchorConfig, AttentionConfig, ExpertsConfig, HeadConfig, RouterConfig
 
@@ -82,3 +83,16 @@ def naive_experts(
             row = row + gate * (activate(token @ w_in[expert], activation) @ w_out[expert])
         rows.append(row)
     return torch.stack(rows)
+
+
+def assert_equals_naive_loop(experts: Experts, tokens: Tensor, chosen: Tensor, weights: Tensor) -> None:
+    """Outputs and gradients of experts in float64 are those of `naive_experts`."""
+    inputs = (tokens, weights, experts.w_in, experts.w_out)
+    actual = experts(tokens, chosen, weights)
+    expected = naive_experts(tokens, experts.w_in, experts.w_out, chosen, weights, experts.config.activation)
+    torch.testing.assert_close(actual, expected, rtol=1e-12, atol=1e-12)
+    direction = torch.randn_like(actual)
+    got = torch.autograd.grad((actual * direction).sum(), inputs)
+    want = torch.autograd.grad((expected * direction).sum(), inputs)
+    for mine, naive in zip(got, want, strict=True):
+        torch.testing.assert_close(mine, naive, rtol=1e-11, atol=1e-11)

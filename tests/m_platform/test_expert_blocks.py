@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from reference import naive_experts
+from reference import assert_equals_naive_loop, naive_experts
 
 from m.experts import Experts, ExpertsConfig, blocks, rows
 from m.experts import experts as experts_module
@@ -74,15 +74,7 @@ def test_gradients_of_sums_in_place_equal_the_naive_loops(top_k):
     experts = make_experts(5)
     x = torch.randn(60, 8, dtype=torch.float64, requires_grad=True)
     chosen, weights = routing(60, 5, top_k)
-    inputs = (x, weights, experts.w_in, experts.w_out)
-    actual = experts(x, chosen, weights)
-    expected = naive_experts(x, experts.w_in, experts.w_out, chosen, weights, "swiglu")
-    torch.testing.assert_close(actual, expected, rtol=1e-12, atol=1e-12)
-    direction = torch.randn_like(actual)
-    got = torch.autograd.grad((actual * direction).sum(), inputs)
-    want = torch.autograd.grad((expected * direction).sum(), inputs)
-    for mine, naive in zip(got, want, strict=True):
-        torch.testing.assert_close(mine, naive, rtol=1e-11, atol=1e-11)
+    assert_equals_naive_loop(experts, x, chosen, weights)
 
 
 @pytest.mark.usefixtures("small_blocks", "added_in_place")

@@ -6,7 +6,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from reference import naive_experts
+from reference import assert_equals_naive_loop
 
 from m.experts import Experts, ExpertsConfig, FeedForward, grouped_matmul
 from m.experts import experts as experts_module
@@ -39,17 +39,7 @@ def test_experts_equal_the_naive_loop_in_float64_forward_and_backward(kernel, ac
     experts = make_experts(kernel, activation, torch.float64)
     tokens = torch.randn(23, 8, dtype=torch.float64, requires_grad=True)
     chosen, weights = random_routing(23, 5, 2, torch.float64)
-    parameters = (tokens, weights, experts.w_in, experts.w_out)
-
-    actual = experts(tokens, chosen, weights)
-    expected = naive_experts(tokens, experts.w_in, experts.w_out, chosen, weights, activation)
-    torch.testing.assert_close(actual, expected, rtol=1e-12, atol=1e-12)
-
-    direction = torch.randn_like(actual)
-    got = torch.autograd.grad((actual * direction).sum(), parameters)
-    want = torch.autograd.grad((expected * direction).sum(), parameters)
-    for mine, naive in zip(got, want, strict=True):
-        torch.testing.assert_close(mine, naive, rtol=1e-11, atol=1e-11)
+    assert_equals_naive_loop(experts, tokens, chosen, weights)
 
 
 @pytest.mark.parametrize("top_k", [1, 3])
